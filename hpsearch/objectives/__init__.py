@@ -1,0 +1,1 @@
+"""Objectives: what a worker trains. Torch is imported in `rnn/` alone, and only when a trial runs."""

@@ -1,0 +1,151 @@
+"""The objective contract: what an objective publishes of itself, and what a trial is handed.
+
+No torch here: the server imports this to check studies against what objectives publish.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from hpsearch.trials import Decision, Metrics, Scalar
+
+ParameterType = Literal["float", "int", "bool", "str"]
+_PYTHON_TYPES: Mapping[str, tuple[type, ...]] = {"float": (float, int), "int": (int,), "bool": (bool,), "str": (str,)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterInfo:
+    """A parameter that an objective understands, fixed in a study's settings or searched in its space."""
+
+    name: str
+    type: ParameterType
+    meaning: str
+    default: Scalar = None
+    """Used where a study says nothing; None where there is none (see `required`)."""
+    low: float | None = None
+    """Least value allowed (included)."""
+    high: float | None = None
+    """Greatest value allowed (included)."""
+    choices: tuple[Scalar, ...] | None = None
+    """The only values allowed."""
+    unit: str = ""
+    required: bool = False
+    nullable: bool = False
+    """Whether null is a value (mostly: off, or found from the data)."""
+    searchable: bool = True
+    """False: a setting only, such as the data set."""
+
+    def problem_with(self, value: object) -> str | None:
+        """What is wrong with one value, and what would be right; None where it is right."""
+        if value is None:
+            return None if self.nullable else f"must be {self.expected}, not null"
+        # bool is a subclass of int, and never a number here
+        if isinstance(value, bool) is not (self.type == "bool") or not isinstance(value, _PYTHON_TYPES[self.type]):
+            return f"must be {self.expected}, not {value!r}"
+        if self.choices is not None and value not in self.choices:
+            return f"must be {self.expected}, not {value!r}"
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            too_low = self.low is not None and value < self.low
+            too_high = self.high is not None and value > self.high
+            if too_low or too_high or not math.isfinite(value):
+                return f"must be {self.expected}, not {value!r}"
+        return None
+
+    @property
+    def expected(self) -> str:
+        """What a right value looks like, in words: `a float from 0.0 to 1.0`."""
+        if self.choices is not None:
+            return "one of " + ", ".join(repr(choice) for choice in self.choices)
+        words = {"float": "a float", "int": "an int", "bool": "true or false", "str": "a string"}[self.type]
+        if self.low is not None and self.high is not None:
+            return f"{words} from {self.low:g} to {self.high:g}"
+        if self.low is not None:
+            return f"{words} of at least {self.low:g}"
+        if self.high is not None:
+            return f"{words} of at most {self.high:g}"
+        return words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricInfo:
+    """A measurement that a study may search."""
+
+    name: str
+    direction: Literal["minimize", "maximize"]
+    """The sensible direction."""
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectiveInfo:
+    """What an objective publishes: enough to check a study without importing what trains."""
+
+    name: str
+    description: str
+    parameters: tuple[ParameterInfo, ...]
+    metrics: tuple[MetricInfo, ...]
+    """What may be searched; never a test metric."""
+
+    def parameter(self, name: str) -> ParameterInfo | None:
+        """The parameter of this name."""
+        return next((parameter for parameter in self.parameters if parameter.name == name), None)
+
+    def metric(self, name: str) -> MetricInfo | None:
+        """The searchable metric of this name."""
+        return next((metric for metric in self.metrics if metric.name == name), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialContext:
+    """What a running trial is handed."""
+
+    seed: int
+    """Every random state of the trial derives from it."""
+    metric: str
+    """The name of the searched metric."""
+    direction: Literal["minimize", "maximize"]
+    workspace: Path
+    """An empty folder of the trial's own, removed after it."""
+    data_roots: tuple[Path, ...]
+    """A trial reads files below these alone."""
+    report: Callable[[int, float, Metrics], Decision]
+    """`report(step, value, metrics)`: steps 1, 2, 3 …, the searched metric's value (finite), and all else measured.
+    On PRUNE end with `TrialResult(state="pruned")`; on PAUSE or LOST return at once: what is returned is dropped."""
+    save_artifact: Callable[[str, Path], None]
+    """`save_artifact(name, path)`: keep a file with the trial; it is uploaded before this returns."""
+    checkpoint: Path | None = None
+    """The newest checkpoint of an earlier attempt, to go on from."""
+    number: int = 0
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialResult:
+    """How a trial ended."""
+
+    state: Literal["complete", "pruned", "failed"]
+    value: float | None = None
+    """The searched metric: the best step's value. Finite; required for complete."""
+    metrics: Metrics = field(default_factory=dict)
+    """Everything measured, train, validation and test apart."""
+    reason: str | None = None
+    """For failed and pruned: why, in words."""
+
+
+class Objective(Protocol):
+    """Something that can be tried with parameters. One object lives as long as its worker slot, so it may keep warm
+    what trials share (loaded data, say)."""
+
+    def __call__(self, parameters: Mapping[str, Scalar], context: TrialContext) -> TrialResult:
+        """Run one trial. `parameters` are the study's settings and the trial's own, without the defaults.
+
+        Raises `InvalidInput` where the parameters or the data are wrong; that, and any other exception, fails the
+        trial with the exception's message as its reason.
+        """
+
+
+def with_defaults(info: ObjectiveInfo, parameters: Mapping[str, Scalar]) -> dict[str, Any]:
+    """All of an objective's parameters: the given ones over the defaults."""
+    return {parameter.name: parameter.default for parameter in info.parameters} | dict(parameters)

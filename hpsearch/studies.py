@@ -1,0 +1,107 @@
+"""A study as the service knows it: its description, where it stands, how far it has come."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from hpsearch.errors import IllegalTransition
+from hpsearch.spec import StudySpec
+from hpsearch.trials import Trial
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Generic[T]):
+    """A part of a list."""
+
+    items: tuple[T, ...]
+    next: str | None = None
+    """The cursor of the page that follows; None at the end."""
+
+
+class StudyState(StrEnum):
+    """Where a study is in its life."""
+
+    RUNNING = "running"  # open to workers
+    PAUSED = "paused"  # hands out nothing; running trials are handed back with their next report
+    STOPPED = "stopped"  # ended by a user, before its budget
+    COMPLETE = "complete"  # ended by its budget or its target
+
+    @property
+    def has_ended(self) -> bool:
+        return self in (StudyState.STOPPED, StudyState.COMPLETE)
+
+
+TRANSITIONS: Mapping[StudyState, frozenset[StudyState]] = {
+    StudyState.RUNNING: frozenset({StudyState.PAUSED, StudyState.STOPPED, StudyState.COMPLETE}),
+    StudyState.PAUSED: frozenset({StudyState.RUNNING, StudyState.STOPPED, StudyState.COMPLETE}),
+    StudyState.STOPPED: frozenset(),
+    StudyState.COMPLETE: frozenset(),
+}
+
+
+def check_transition(present: StudyState, to: StudyState) -> None:
+    """Raise `IllegalTransition` unless a study may go from `present` to `to`."""
+    if to not in TRANSITIONS[present]:
+        raise IllegalTransition(f"a {present} study cannot become {to}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How many trials of a study are in each state."""
+
+    waiting: int = 0
+    running: int = 0
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+    @property
+    def finished(self) -> int:
+        """What the budget counts."""
+        return self.complete + self.pruned + self.failed
+
+    @property
+    def created(self) -> int:
+        """What the budget reserves: every trial but the cancelled ones."""
+        return self.waiting + self.running + self.finished
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """A study and its progress."""
+
+    id: int
+    """Never used twice, unlike the name of a deleted study."""
+    spec: StudySpec
+    state: StudyState
+    reason: str | None = None
+    """Why it ended or is paused."""
+    counts: Counts
+    best_number: int | None = None
+    best_value: float | None = None
+    revision: int
+    """Grows with every change of a trial's or the study's state."""
+    created_at: datetime
+    started_at: datetime | None = None
+    """The first claim: the wall clock of the budget starts here."""
+    ended_at: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Best:
+    """The best complete trial so far, and whether more can come."""
+
+    study: str
+    state: StudyState
+    reason: str | None = None
+    trial: Trial | None = None

@@ -1,0 +1,187 @@
+"""A trial and the values around it: frozen, without I/O. Every process of hpsearch speaks in these."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from hpsearch.errors import IllegalTransition
+
+Scalar = str | int | float | bool | None
+"""What one parameter's value may be."""
+
+Parameters = Mapping[str, Scalar]
+Metrics = Mapping[str, float | None]
+"""Named measurements; None stands for one that was not finite."""
+
+
+class TrialState(StrEnum):
+    """Where a trial is in its life."""
+
+    WAITING = "waiting"  # enqueued, or handed back: parameters are fixed, nobody holds it
+    RUNNING = "running"  # leased
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    FAILED = "failed"
+    CANCELLED = "cancelled"  # its study was stopped first; does not count as finished
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the trial counts against the budget as done."""
+        return self in FINISHED
+
+
+FINISHED = frozenset({TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED})
+
+TRANSITIONS: Mapping[TrialState, frozenset[TrialState]] = {
+    TrialState.WAITING: frozenset({TrialState.RUNNING, TrialState.CANCELLED}),
+    TrialState.RUNNING: frozenset(
+        # to RUNNING: its worker came back under its name and takes it up again as a new attempt
+        {TrialState.RUNNING, TrialState.WAITING, TrialState.CANCELLED} | FINISHED
+    ),
+    TrialState.COMPLETE: frozenset(),
+    TrialState.PRUNED: frozenset(),
+    TrialState.FAILED: frozenset(),
+    TrialState.CANCELLED: frozenset(),
+}
+
+
+def check_transition(present: TrialState, to: TrialState) -> None:
+    """Raise `IllegalTransition` unless a trial may go from `present` to `to`."""
+    if to not in TRANSITIONS[present]:
+        raise IllegalTransition(f"a {present} trial cannot become {to}")
+
+
+class Decision(StrEnum):
+    """What a worker is to do with a trial: the answer to a report or a renewal."""
+
+    CONTINUE = "continue"
+    PRUNE = "prune"  # end it and tell it as pruned
+    PAUSE = "pause"  # checkpoint it, hand it back
+    LOST = "lost"  # the lease is gone (expired, stopped, deleted): drop it, tell nothing
+
+
+class Receipt(StrEnum):
+    """The answer to a tell or a release."""
+
+    ACCEPTED = "accepted"  # also when the very same was told before
+    LOST = "lost"  # the lease is gone, nothing was written
+    CONFLICT = "conflict"  # told before under this lease, with another result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to work on one trial; fences every write to it."""
+
+    study: str
+    number: int
+    token: str
+    """Random; a write with any other token is refused."""
+    attempt: int
+    """1 for the first worker that takes the trial up, one more for each that follows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A file kept with a trial."""
+
+    name: str
+    size: int
+    """Bytes."""
+    sha256: str
+    attempt: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One configuration, tried once to its end."""
+
+    study: str
+    number: int
+    """0, 1, 2 … in the order of creation, without gaps."""
+    state: TrialState
+    parameters: Parameters
+    values: tuple[float, ...] | None = None
+    """The objective's values in the study's order; None until complete (a pruned trial has its last report's)."""
+    metrics: Metrics = field(default_factory=dict)
+    """What else was measured at the end."""
+    reason: str | None = None
+    """Why it failed, was pruned, cancelled, or is waiting again."""
+    attempt: int = 0
+    """How many workers have taken it up so far."""
+    worker: str | None = None
+    """Who holds it or held it last."""
+    last_step: int | None = None
+    last_value: float | None = None
+    """The newest report."""
+    enqueued: bool = False
+    """Whether its parameters were given by a user rather than suggested by the sampler."""
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    revision: int
+    """The study's revision at this trial's newest change of state: a cursor for whoever follows the study."""
+    sampler_attributes: Mapping[str, Any] = field(default_factory=dict)
+    """What the sampler wants to remember of its suggestion."""
+
+    @property
+    def value(self) -> float | None:
+        """The first (mostly the only) objective value."""
+        return self.values[0] if self.values else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One measurement of a running trial; a report renews the lease."""
+
+    lease: Lease
+    step: int
+    """1, 2, 3 …: epochs for the recurrent objective."""
+    value: float
+    """The searched metric at this step; finite."""
+    metrics: Metrics = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """A trial's end, as its worker tells it."""
+
+    lease: Lease
+    state: TrialState
+    """COMPLETE, PRUNED or FAILED."""
+    values: tuple[float, ...] | None = None
+    """Finite; required for COMPLETE and only for it."""
+    metrics: Metrics = field(default_factory=dict)
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """A trial handed back before its end; it goes on elsewhere."""
+
+    lease: Lease
+    reason: str
+    crashed: bool = False
+    """True: the attempt counts, and the last one allowed fails the trial. False (a worker that shuts down): it does
+    not count."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intermediate:
+    """A report on record."""
+
+    step: int
+    value: float
+    metrics: Metrics
+    attempt: int
+    decision: Decision
+    reported_at: datetime
+
+
+def trial_seed(study_seed: int, number: int) -> int:
+    """The seed of one trial: 63 bits that depend on the study's seed and the trial's number alone."""
+    digest = hashlib.sha256(f"hpsearch trial {study_seed} {number}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
