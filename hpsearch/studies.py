@@ -10,7 +10,6 @@ from hpsearch.errors import IllegalTransition
 from hpsearch.spec import StudySpec
 from hpsearch.trials import Trial
 
-
 T = TypeVar("T")
 
 

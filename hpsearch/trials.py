@@ -133,6 +133,14 @@ class Trial:
         return self.values[0] if self.values else None
 
 
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """Parameters for a new trial, with what the sampler wants to remember of them."""
+
+    parameters: Parameters
+    sampler_attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """One measurement of a running trial; a report renews the lease."""

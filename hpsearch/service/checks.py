@@ -1,0 +1,121 @@
+"""What service calls want of their arguments, beyond types."""
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from hpsearch.errors import Fault, InvalidInput, StudyEnded
+from hpsearch.spec import StudySpec
+from hpsearch.studies import Study, StudyState
+from hpsearch.trials import Metrics, Report, Result, TrialState
+
+MAX_PAGE = 1000
+MAX_LEASE_SECONDS = 7 * 86_400
+
+
+def check(faults: Sequence[Fault]) -> None:
+    """Raises `InvalidInput` where there are any."""
+    if faults:
+        raise InvalidInput(faults=faults)
+
+
+def check_reports(reports: Sequence[Report]) -> None:
+    """Raises `InvalidInput` with every fault of a batch."""
+    check([fault for position, report in enumerate(reports) for fault in _report_faults(report, position)])
+
+
+def check_results(results: Sequence[Result]) -> None:
+    """Raises `InvalidInput` with every fault of a batch."""
+    check([fault for position, result in enumerate(results) for fault in _result_faults(result, position)])
+
+
+def storable(result: Result) -> Result:
+    """The result as any database can hold it."""
+    return replace(result, metrics=finite(result.metrics), reason=stored_text(result.reason))
+
+
+def _report_faults(report: Report, position: int) -> Iterator[Fault]:
+    if not math.isfinite(report.value):
+        yield Fault(f"{position}.value", "must be finite; a trial that diverged is told as failed")
+    if not 0 <= report.step < 2**53:
+        yield Fault(f"{position}.step", "must be a whole number of at least 0")
+
+
+def _result_faults(result: Result, position: int) -> Iterator[Fault]:
+    if not result.state.is_finished:
+        yield Fault(f"{position}.state", f"must be complete, pruned or failed, not {result.state}")
+    elif result.state is TrialState.COMPLETE and (result.values is None or len(result.values) != 1):
+        yield Fault(f"{position}.values", "must hold the objective's one value for a complete trial")
+    elif result.state is not TrialState.COMPLETE and result.values:
+        yield Fault(f"{position}.values", f"must be empty for a {result.state} trial")
+    if not all(math.isfinite(value) for value in result.values or ()):
+        yield Fault(f"{position}.values", "must be finite; a trial that diverged is told as failed")
+
+
+def check_ask(count: int, lease_seconds: float) -> None:
+    """Raises `InvalidInput`."""
+    faults = []
+    if not 1 <= count <= MAX_PAGE:
+        faults.append(Fault("count", f"must be from 1 to {MAX_PAGE}"))
+    if not 0.1 <= lease_seconds <= MAX_LEASE_SECONDS:
+        faults.append(Fault("lease_seconds", f"must be from 0.1 to {MAX_LEASE_SECONDS}"))
+    check(faults)
+
+
+def check_open(state: StudyState, name: str) -> None:
+    """Raises `StudyEnded`."""
+    if state.has_ended:
+        raise StudyEnded(f"study {name!r} has ended ({state})")
+
+
+def cursor_of(after: str | None, start: int) -> int:
+    """Where a page begins. Raises `InvalidInput`."""
+    if after is None:
+        return start
+    if not (after.isascii() and after.isdigit() and len(after) <= 18):
+        raise InvalidInput(faults=[Fault("after", "must be the `next` of an earlier page")])
+    return int(after)
+
+
+def limit_of(limit: int) -> int:
+    """A page's size. Raises `InvalidInput`."""
+    if not 1 <= limit <= MAX_PAGE:
+        raise InvalidInput(faults=[Fault("limit", f"must be from 1 to {MAX_PAGE}")])
+    return limit
+
+
+def room_of(study: Study, wanted: int) -> int:
+    """How many of the wanted trials the budget allows, by a look at the study that may be old."""
+    if study.spec.budget.trials is None:
+        return max(0, wanted)
+    return max(0, min(wanted, study.spec.budget.trials - study.counts.created))
+
+
+def finite(metrics: Metrics) -> dict[str, float | None]:
+    """Metrics with None for what JSON cannot say."""
+    return {
+        stored_text(name) or "": value if value is not None and math.isfinite(value) else None
+        for name, value in metrics.items()
+    }
+
+
+def stored_text(text: str | None) -> str | None:
+    """Text as any database can hold it."""
+    if text is None:
+        return None
+    return text.replace("\0", "").encode("utf-8", "replace").decode()[:10_000]
+
+
+def difference(present: StudySpec, wanted: StudySpec) -> str:
+    """Which parts of a study's description differ, in words."""
+    before, after = present.model_dump(), wanted.model_dump()
+    changed = [name for name in before if before[name] != after[name]]
+    return f"{', '.join(changed)} would change"
+
+
+def by_study(keys: Collection[tuple[int, int]]) -> list[tuple[int, list[int]]]:
+    """(study id, number) pairs as (study id, numbers)."""
+    return [
+        (study_id, [number for _, number in group]) for study_id, group in groupby(sorted(keys), lambda key: key[0])
+    ]

@@ -1,0 +1,157 @@
+"""Artifacts: bytes in files below one folder, records in the database. A record never names bytes that are not there.
+
+The bytes are written under a fresh name, synced and then recorded; what a record no longer names is removed after the
+commit. A server that dies between leaves a file that nobody names, never a record without its file.
+"""
+
+import hashlib
+import os
+import re
+import secrets
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import delete, insert, select
+
+from hpsearch.errors import ArtifactNotFound, Fault, InvalidInput, StoreUnavailable, TooLarge
+from hpsearch.store.database import Transaction
+from hpsearch.store.rows import AnyRow, artifact_of
+from hpsearch.store.tables import artifacts
+from hpsearch.studies import Study
+from hpsearch.trials import Artifact
+
+CHECKPOINT = "checkpoint.safetensors"
+"""The artifact that the next attempt of a trial goes on from."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Bytes that are in the folder, whether a record names them or not."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class ArtifactFolder:
+    """The files."""
+
+    def __init__(self, root: Path, max_bytes: int) -> None:
+        self._root = root
+        self._max_bytes = max_bytes
+
+    def keep(self, study_id: int, number: int, source: Path) -> Blob:
+        """Copy a file in, durably.
+
+        Raises `TooLarge`, and `StoreUnavailable` where the disk is full.
+        """
+        relative = f"{study_id}/{number}/{secrets.token_hex(16)}"
+        target = self._root / relative
+        try:
+            size = source.stat().st_size
+            if size > self._max_bytes:
+                raise TooLarge(f"the artifact has {size} bytes, this server takes {self._max_bytes}")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            digest, size = copy(source, target)
+        except OSError as error:
+            target.unlink(missing_ok=True)
+            raise StoreUnavailable(f"the artifact could not be written: {error.strerror}") from error
+        return Blob(relative, size, digest)
+
+    def path(self, relative: str) -> Path:
+        """Where a record's bytes are."""
+        return self._root / relative
+
+    def discard(self, relative: str) -> None:
+        """Remove bytes that no record names any more."""
+        self.path(relative).unlink(missing_ok=True)
+
+    def discard_study(self, study_id: int) -> None:
+        """Remove all bytes of a deleted study."""
+        shutil.rmtree(self._root / str(study_id), ignore_errors=True)
+
+
+def copy_out(source: Path, record: Artifact, target: Path) -> None:
+    """Write an artifact's bytes to `target`, atomically.
+
+    Raises `ArtifactNotFound` where they were replaced or deleted meanwhile, `StoreUnavailable` where they are not what
+    the record says.
+    """
+    partial = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        digest, _ = copy(source, partial)
+        if digest != record.sha256:
+            raise StoreUnavailable(f"artifact {record.name!r} is damaged: its bytes do not match its digest")
+        partial.replace(target)
+    except FileNotFoundError as error:
+        raise ArtifactNotFound(f"artifact {record.name!r} is no longer there") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def copy(source: Path, target: Path) -> tuple[str, int]:
+    """Copy a file durably; returns its SHA-256 and its size."""
+    digest, size = hashlib.sha256(), 0
+    with source.open("rb") as reader, target.open("wb") as writer:
+        while chunk := reader.read(1 << 20):
+            digest.update(chunk)
+            size += writer.write(chunk)
+        writer.flush()
+        os.fsync(writer.fileno())
+    return digest.hexdigest(), size
+
+
+def check_name(name: str) -> None:
+    """Raises `InvalidInput` unless `name` is a plain file name."""
+    if not _NAME.fullmatch(name):
+        raise InvalidInput(
+            faults=[Fault("name", "may hold letters, digits, '.', '_' and '-', and starts with neither")]
+        )
+
+
+def record(tx: Transaction, trial: AnyRow, name: str, blob: Blob) -> tuple[Artifact, str | None]:
+    """Name the bytes; returns the record and the path of what it replaces. The trial's row is locked."""
+    key = {"study_id": trial.study_id, "number": trial.number, "name": name}
+    former = _row(tx, **key)
+    if former is not None:
+        tx.connection.execute(delete(artifacts).filter_by(**key))
+    values = {"size": blob.size, "sha256": blob.sha256, "attempt": trial.attempt, "created_at": tx.now}
+    tx.connection.execute(insert(artifacts).values(**key, **values, path=blob.path))
+    made = Artifact(name=name, **values | {"created_at": datetime.fromtimestamp(tx.now, UTC)})
+    return made, None if former is None else former.path
+
+
+def find(tx: Transaction, study: Study, number: int, name: str) -> tuple[Artifact, str]:
+    """The record and its path. Raises `ArtifactNotFound`."""
+    row = _row(tx, study.id, number, name)
+    if row is None:
+        raise ArtifactNotFound(f"trial {number} of study {study.name!r} has no artifact {name!r}")
+    return artifact_of(row), row.path
+
+
+def checkpoint(tx: Transaction, study_id: int, number: int) -> Artifact | None:
+    """The newest checkpoint of a trial."""
+    row = _row(tx, study_id, number, CHECKPOINT)
+    return None if row is None else artifact_of(row)
+
+
+def of_trial(tx: Transaction, study: Study, number: int) -> list[Artifact]:
+    """A trial's artifacts by name."""
+    rows = tx.connection.execute(
+        select(artifacts)
+        .where(artifacts.c.study_id == study.id, artifacts.c.number == number)
+        .order_by(artifacts.c.name)
+    )
+    return [artifact_of(row) for row in rows]
+
+
+def _row(tx: Transaction, study_id: int, number: int, name: str) -> AnyRow | None:
+    return tx.connection.execute(
+        select(artifacts).where(
+            artifacts.c.study_id == study_id, artifacts.c.number == number, artifacts.c.name == name
+        )
+    ).one_or_none()

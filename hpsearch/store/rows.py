@@ -1,0 +1,80 @@
+"""Rows as domain values."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Row
+
+from hpsearch.gateway import WorkerStatus
+from hpsearch.trials import Artifact, Decision, Intermediate, Trial, TrialState
+
+AnyRow = Row[Any]
+
+
+def time_of(seconds: float | None) -> datetime | None:
+    """Seconds since the epoch as an aware time."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def trial_of(row: AnyRow, study: str) -> Trial:
+    """A row of `trials`; `study` is its study's name."""
+    return Trial(
+        study=study,
+        number=row.number,
+        state=TrialState(row.state),
+        parameters=row.parameters,
+        # by subscript: Row has a method of this name
+        values=None if row._mapping["values"] is None else tuple(row._mapping["values"]),
+        metrics=row.metrics,
+        reason=row.reason,
+        attempt=row.attempt,
+        worker=row.worker,
+        last_step=row.last_step,
+        last_value=row.last_value,
+        enqueued=row.enqueued,
+        created_at=datetime.fromtimestamp(row.created_at, UTC),
+        started_at=time_of(row.started_at),
+        finished_at=time_of(row.finished_at),
+        revision=row.revision,
+        sampler_attributes=row.sampler_attributes,
+    )
+
+
+def intermediate_of(row: AnyRow) -> Intermediate:
+    """A row of `reports`."""
+    return Intermediate(
+        step=row.step,
+        value=row.value,
+        metrics=row.metrics,
+        attempt=row.attempt,
+        decision=Decision(row.decision),
+        reported_at=datetime.fromtimestamp(row.reported_at, UTC),
+    )
+
+
+def artifact_of(row: AnyRow) -> Artifact:
+    """A row of `artifacts`."""
+    return Artifact(
+        name=row.name,
+        size=row.size,
+        sha256=row.sha256,
+        attempt=row.attempt,
+        created_at=datetime.fromtimestamp(row.created_at, UTC),
+    )
+
+
+def worker_of(row: AnyRow, running: int, studies: tuple[str, ...]) -> WorkerStatus:
+    """A row of `workers`, with what it holds."""
+    return WorkerStatus(
+        name=row.name,
+        host=row.host,
+        pid=row.pid,
+        slots=row.slots,
+        objectives=tuple(row.objectives),
+        version=row.version,
+        registered_at=datetime.fromtimestamp(row.registered_at, UTC),
+        seen_at=datetime.fromtimestamp(row.seen_at, UTC),
+        running=running,
+        finished=row.finished,
+        studies=studies,
+    )

@@ -1,0 +1,145 @@
+"""The tables. Times are seconds since the epoch, by the database's clock, the same on every backend."""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData()
+
+# json rather than jsonb on PostgreSQL: it keeps the order of a space's parameters
+Json = JSON(none_as_null=True)
+Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself for INTEGER alone
+
+studies = Table(
+    "studies",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("objective", Text),  # the spec's objective name: what workers filter by
+    Column("spec", Text, nullable=False),  # as the spec prints itself; never changed
+    Column("budget_trials", BigInteger),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("revision", BigInteger, nullable=False),
+    Column("waiting", BigInteger, nullable=False),
+    Column("running", BigInteger, nullable=False),
+    Column("complete", BigInteger, nullable=False),
+    Column("pruned", BigInteger, nullable=False),
+    Column("failed", BigInteger, nullable=False),
+    Column("cancelled", BigInteger, nullable=False),
+    Column("best_number", BigInteger),
+    Column("best_value", Double),
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("ends_at", Double),  # started_at + the budget's wall clock
+    Column("ended_at", Double),
+    Index("studies_by_state", "state", "id"),
+    sqlite_autoincrement=True,  # the id of a deleted study is never given again
+)
+
+trials = Table(
+    "trials",
+    metadata,
+    Column("study_id", ForeignKey("studies.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("state", Text, nullable=False),
+    Column("parameters", Json, nullable=False),
+    Column("sampler_attributes", Json, nullable=False),
+    Column("enqueued", Boolean, nullable=False),
+    Column("values", Json),
+    Column("metrics", Json, nullable=False),
+    Column("reason", Text),
+    Column("last_step", BigInteger),
+    Column("last_value", Double),
+    Column("best_value", Double),  # the best report so far: what the median pruner looks at
+    # the lease
+    Column("attempt", BigInteger, nullable=False),
+    Column("crashes", BigInteger, nullable=False),  # attempts that count against max_attempts
+    Column("worker", Text),
+    Column("session", Text),
+    Column("lease_token", Text),
+    Column("lease_seconds", Double),
+    Column("lease_ends_at", Double),
+    Column("request_id", Text),  # the ask that made it: the same ask again is answered with the same trials
+    Column("revision", BigInteger, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Index("trials_by_revision", "study_id", "revision", unique=True),
+    Index("trials_by_state", "study_id", "state", "number"),
+    Index(
+        "trials_by_lease_end",
+        "lease_ends_at",
+        postgresql_where=text("state = 'running'"),
+        sqlite_where=text("state = 'running'"),
+    ),
+    Index(
+        "trials_by_worker",
+        "worker",
+        postgresql_where=text("state = 'running'"),
+        sqlite_where=text("state = 'running'"),
+    ),
+    Index(
+        "trials_by_request",
+        "study_id",
+        "request_id",
+        postgresql_where=text("request_id IS NOT NULL"),
+        sqlite_where=text("request_id IS NOT NULL"),
+    ),
+)
+
+reports = Table(
+    "reports",
+    metadata,
+    Column("study_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("step", BigInteger, primary_key=True, autoincrement=False),
+    Column("value", Double, nullable=False),
+    Column("metrics", Json, nullable=False),
+    Column("attempt", BigInteger, nullable=False),
+    Column("decision", Text, nullable=False),
+    Column("reported_at", Double, nullable=False),
+    ForeignKeyConstraint(["study_id", "number"], ["trials.study_id", "trials.number"], ondelete="CASCADE"),
+    Index("reports_by_step", "study_id", "step", "value"),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("session", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("pid", BigInteger, nullable=False),
+    Column("slots", BigInteger, nullable=False),
+    Column("objectives", Json, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("finished", BigInteger, nullable=False),
+    Column("registered_at", Double, nullable=False),
+    Column("seen_at", Double, nullable=False),
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("study_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", Text, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("attempt", BigInteger, nullable=False),
+    Column("path", Text, nullable=False),  # below the artifact folder
+    Column("created_at", Double, nullable=False),
+    ForeignKeyConstraint(["study_id", "number"], ["trials.study_id", "trials.number"], ondelete="CASCADE"),
+)
