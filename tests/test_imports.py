@@ -1,0 +1,89 @@
+"""The arrows of the house: who may import whom."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "hpsearch"
+
+VALUES = {"errors", "trials", "spec", "studies", "gateway"}
+ALLOWED: dict[str, set[str]] = {
+    "errors": set(),
+    "settings": set(),
+    "spec": {"errors"},
+    "trials": {"errors"},
+    "studies": {"errors", "spec", "trials"},
+    "gateway": {"errors", "spec", "trials"},
+    "objectives": {"errors", "trials"},
+    "search": {"errors", "spec", "trials"},
+    "store": VALUES,
+    # the objective contract alone: what objectives publish of themselves, to check studies against
+    "service": VALUES | {"settings", "search", "store", "objectives"},
+    "api": VALUES | {"settings", "service", "objectives"},
+    "client": VALUES | {"objectives"},
+    "worker": {"errors", "trials", "spec", "gateway", "objectives"},
+    "web": set(),
+}
+ONLY_CONTRACT = {"service", "api", "client", "worker"}
+CONTRACT = {"hpsearch.objectives.objective", "hpsearch.objectives.check"}
+OWNERS = {  # a library, and the rooms that may know of it
+    "optuna": {"search"},
+    "sqlalchemy": {"store", "service"},  # the service: one exception, a name that is taken
+    "alembic": {"store"},
+    "fastapi": {"api"},
+    "uvicorn": {"api"},
+    "httpx": {"client"},
+    "torch": {"objectives"},
+    "typer": {"cli"},
+    "rich": {"cli"},
+}
+
+
+def _imports(path: Path) -> set[str]:
+    """Every module that a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide the room"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+    return found
+
+
+def _room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+FILES = [path for path in PACKAGE.rglob("*.py") if _room(path) not in ("__init__", "cli", "__main__")]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_rooms_import_only_what_the_design_allows(path: Path) -> None:
+    room = _room(path)
+    rooms = {name.split(".")[1] for name in _imports(path) if name.startswith("hpsearch.") and name.count(".") >= 1}
+    known = rooms & (ALLOWED.keys() | {"cli"})
+    assert known <= ALLOWED[room] | {room}, f"{room} must not import {known - ALLOWED[room] - {room}}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_libraries_stay_in_their_rooms(path: Path) -> None:
+    libraries = {name.split(".")[0] for name in _imports(path)}
+    strangers = {library for library in libraries & OWNERS.keys() if _room(path) not in OWNERS[library]}
+    assert not strangers
+
+
+@pytest.mark.parametrize("room", sorted(ONLY_CONTRACT))
+def test_objectives_are_known_by_their_contract_alone(room: str) -> None:
+    files = [path for path in FILES if _room(path) == room]
+    modules = {name for path in files for name in _imports(path) if name.startswith("hpsearch.objectives.")}
+    assert all(any(name == known or name.startswith(known + ".") for known in CONTRACT) for name in modules)
+
+
+@pytest.mark.parametrize("module", ["hpsearch.service", "hpsearch.api", "hpsearch.client", "hpsearch.worker.agent"])
+def test_nothing_but_training_imports_torch(module: str) -> None:
+    script = f"import {module}, sys; sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)

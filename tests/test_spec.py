@@ -1,0 +1,203 @@
+"""What a study may say, and what it is told where it says something wrong."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpsearch.errors import Fault, InvalidSpec
+from hpsearch.objectives.check import study_faults
+from hpsearch.spec import StudySpec, load_study_file, parse_study, study_schema
+from tests.conftest import TOY, loop_study, toy_study
+
+
+def faults_of(raw: object) -> dict[str, Fault]:
+    """The faults of a description that has some, by path."""
+    with pytest.raises(InvalidSpec) as caught:
+        parse_study(raw, study_faults(raw, {TOY.name: TOY}))
+    return {fault.path: fault for fault in caught.value.faults}
+
+
+def with_parameter(**parameter: Any) -> dict[str, Any]:
+    return loop_study(space={"x": parameter})
+
+
+def test_a_study_keeps_what_it_says() -> None:
+    spec = parse_study(toy_study(seed=7, budget={"trials": 3, "wall_clock": "2h", "target": 0.5}))
+    assert (spec.name, spec.seed, spec.budget.wall_clock, spec.budget.target) == ("bowl", 7, 7200.0, 0.5)
+    assert StudySpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+def test_every_fault_is_told_at_once_with_its_path() -> None:
+    faults = faults_of(
+        {
+            "name": "no spaces please",
+            "objective": {"name": "toy", "metric": "dept", "direction": "minimise", "settings": {"sise": 3}},
+            "space": {
+                "x": {"type": "float", "low": 3, "high": -3},
+                "y": {"type": "itn", "low": 1, "high": 2},
+                "kind": {"type": "categorical", "choices": ["round", "square"]},
+            },
+            "sampler": {"name": "tpee"},
+            "pruner": {"name": "asha", "min_resorce": 2},
+            "budget": {"trials": 0},
+            "sead": 1,
+        }
+    )
+    assert set(faults) == {
+        "name",
+        "objective.metric",
+        "objective.direction",
+        "objective.settings.sise",
+        "space.x.high",
+        "space.y",
+        "space.y.type",
+        "space.kind.choices.1",
+        "sampler.name",
+        "pruner.min_resorce",
+        "budget.trials",
+        "sead",
+    }
+    near = {path: fault.suggestion for path, fault in faults.items() if fault.suggestion}
+    assert near == {
+        "objective.metric": "depth",
+        "objective.settings.sise": "size",
+        "space.y.type": "int",
+        "sampler.name": "tpe",
+        "pruner.min_resorce": "min_resource",
+        "sead": "seed",
+    }
+
+
+@pytest.mark.parametrize(
+    ("parameter", "path"),
+    [
+        ({"type": "float", "low": float("nan"), "high": 1}, "space.x.low"),
+        ({"type": "float", "low": 0, "high": float("inf")}, "space.x.high"),
+        ({"type": "float", "low": "0", "high": 1}, "space.x.low"),
+        ({"type": "float", "low": True, "high": 1}, "space.x.low"),
+        ({"type": "float", "low": 0, "high": 1, "log": True}, "space.x.low"),
+        ({"type": "float", "low": 1, "high": 2, "log": True, "step": 0.5}, "space.x.step"),
+        ({"type": "float", "low": 0, "high": 1, "step": 0.3}, "space.x.high"),
+        ({"type": "float", "low": 0, "high": 1, "step": -1}, "space.x.step"),
+        ({"type": "float", "high": 1}, "space.x.low"),
+        ({"type": "int", "low": 1.5, "high": 3}, "space.x.low"),
+        ({"type": "int", "low": 0, "high": 10**30}, "space.x.high"),
+        ({"type": "int", "low": 0, "high": 3, "log": True}, "space.x.low"),
+        ({"type": "int", "low": 0, "high": 10, "step": 3}, "space.x.high"),
+        ({"type": "categorical", "choices": []}, "space.x.choices"),
+        ({"type": "categorical", "choices": [1, True]}, "space.x.choices.1"),
+        ({"type": "categorical", "choices": [[1]]}, "space.x.choices.0"),
+        ({"type": "categorical", "choices": "abc"}, "space.x.choices"),
+        ({}, "space.x.type"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_at_its_field(parameter: dict[str, Any], path: str) -> None:
+    assert any(found == path or found.startswith(path + ".") for found in faults_of(with_parameter(**parameter)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": "ünïcode"}, "name"),
+        ({"name": "../etc"}, "name"),
+        ({"name": "x" * 101}, "name"),
+        ({"name": 3}, "name"),
+        ({"description": "nul\0"}, "description"),
+        ({"description": "\ud800"}, "description"),
+        ({"space": {}}, "space"),
+        ({"space": {"a b": {"type": "int", "low": 1, "high": 2}}}, "space.a b"),
+        ({"budget": {}}, "budget.trials"),
+        ({"budget": {"trials": -1}}, "budget.trials"),
+        ({"budget": {"trials": 1.5}}, "budget.trials"),
+        ({"budget": {"trials": 1, "wall_clock": "soon"}}, "budget.wall_clock"),
+        ({"budget": {"trials": 1, "target": float("nan")}}, "budget.target"),
+        ({"seed": -1}, "seed"),
+        ({"max_attempts": 0}, "max_attempts"),
+        ({"sampler": "tpe"}, "sampler"),
+    ],
+)
+def test_a_wrong_study_is_refused_at_its_field(changes: dict[str, Any], path: str) -> None:
+    assert path in faults_of(loop_study(**changes))
+
+
+@pytest.mark.parametrize("raw", [None, [], "study", 3, {}, {"name": None}])
+def test_what_is_no_study_is_refused(raw: object) -> None:
+    assert faults_of(raw)
+
+
+def test_the_objective_is_asked_what_it_thinks_of_its_parameters() -> None:
+    faults = faults_of(
+        toy_study(
+            objective={"name": "toy", "metric": "depth", "direction": "maximize", "settings": {"size": 0, "kind": 3}},
+            space={
+                "x": {"type": "float", "low": -11, "high": 10},
+                "size": {"type": "float", "low": 1, "high": 2},
+                "file": {"type": "categorical", "choices": ["a", "b"]},
+            },
+        )
+    )
+    assert set(faults) == {
+        "objective.direction",
+        "objective.settings.size",
+        "objective.settings.kind",
+        "space.x.low",
+        "space.size",
+        "space.size.type",
+        "space.file",
+    }
+
+
+def test_an_unknown_objective_is_named_with_a_near_one() -> None:
+    faults = faults_of(toy_study(objective={"name": "toyy", "metric": "depth", "direction": "minimize"}))
+    assert faults["objective.name"].suggestion == "toy"
+
+
+def test_the_schema_says_what_the_model_checks() -> None:
+    schema = study_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(toy_study(), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(toy_study(sampler={"name": "tpee"}), schema)
+
+
+def test_study_files_are_yaml_1_2(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text("low: 1e-4\nanswer: no\n")
+    assert load_study_file(path) == {"low": 1e-4, "answer": "no"}  # 1.1 would say "1e-4" and False
+
+
+@pytest.mark.parametrize("text", ["name: a\nname: b\n", "{", "\tname: a", "a: &x [*x"])
+def test_a_file_that_is_no_yaml_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    with pytest.raises(InvalidSpec, match=r"study\.yaml"):
+        load_study_file(path)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSpec, match="cannot read"):
+        load_study_file(tmp_path / "none.yaml")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.sampled_from(["name", "objective", "space", "sampler", "pruner", "budget", "seed", "extra"]), json_values)
+def test_anything_at_all_is_either_a_study_or_refused_with_faults(field: str, value: Any) -> None:
+    raw = toy_study(**{field: value})
+    try:
+        spec = parse_study(raw, study_faults(raw, {TOY.name: TOY}))
+    except InvalidSpec as error:
+        assert error.faults
+    else:
+        json.dumps(spec.model_dump(mode="json"), allow_nan=False)
