@@ -6,6 +6,9 @@ import pytest
 
 from hpsearch.errors import ArtifactNotFound, LeaseLost, TooLarge, WorkerNotFound, WorkerReplaced
 from hpsearch.service import Service
+from hpsearch.settings import Settings
+from hpsearch.store import studies, trials
+from hpsearch.store.database import Database
 from hpsearch.studies import StudyState
 from hpsearch.trials import Decision, Receipt, TrialState
 from tests.conftest import Clock, toy_study
@@ -78,6 +81,19 @@ def test_a_renewal_before_the_reaper_saves_the_lease(service: Service, worker: W
     assert service.reap() == 0
 
 
+def test_a_renewal_between_the_reapers_look_and_its_lock_saves_the_lease(
+    service: Service, worker: Worker, clock: Clock, settings: Settings
+) -> None:
+    service.create_study(toy_study())
+    (assignment,) = worker.claim()
+    clock.advance(LEASE + 1)  # the reaper has seen it expired …
+    service.renew([assignment.lease])
+    database = Database(settings.sqlalchemy_url, clock)
+    with database.write() as tx:
+        assert not trials.expire(tx, studies.lock(tx, "bowl"), 0)  # … and looks again under the lock
+    database.close()
+
+
 def test_the_last_attempt_that_crashes_fails_the_trial(service: Service, clock: Clock) -> None:
     service.create_study(toy_study(budget={"trials": 1}, max_attempts=2))
     for name in ("w1", "w2"):
@@ -96,10 +112,10 @@ def test_handing_back_costs_no_attempt_and_crashing_does(service: Service, worke
         (assignment,) = worker.claim()
         assert (assignment.lease.number, assignment.lease.attempt) == (0, attempt)
         assert worker.release(assignment) is Receipt.ACCEPTED
-    for _ in range(2):
+    for state in (TrialState.WAITING, TrialState.FAILED):
         (assignment,) = worker.claim()
         worker.release(assignment, crashed=True)
-    assert service.get_trial("bowl", 0).state is TrialState.FAILED
+        assert service.get_trial("bowl", 0).state is state
 
 
 def test_a_worker_started_again_under_its_name_takes_its_own_trials_up(service: Service, worker: Worker) -> None:
