@@ -1,9 +1,11 @@
 """One frozen settings object; the only reader of the environment (`HPSEARCH_…`)."""
 
+import os
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEFAULT_PORT = 8421
 
@@ -24,8 +26,8 @@ class Settings(BaseSettings):
     server: str = Field(
         f"http://127.0.0.1:{DEFAULT_PORT}", description="Where the commands and workers find the server."
     )
-    data: tuple[Path, ...] = Field(
-        (), description="Folders below which a worker may read data files, as a JSON list; `home`/data without."
+    data: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (), description="Folders below which a worker may read data files, joined by `:`; `home`/data without."
     )
     lease_seconds: float = Field(
         30.0, gt=0.1, le=86_400, description="A worker that is silent for so long loses its trials (server)."
@@ -38,6 +40,11 @@ class Settings(BaseSettings):
     )
     max_body_mb: int = Field(32, ge=1, le=1024, description="Largest JSON body that the server takes, in MiB.")
     max_artifact_mb: int = Field(512, ge=1, description="Largest artifact that the server takes, in MiB.")
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(filter(None, value.split(os.pathsep))) if isinstance(value, str) else value
 
     @property
     def home_folder(self) -> Path:

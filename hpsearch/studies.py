@@ -39,7 +39,7 @@ TRANSITIONS: Mapping[StudyState, frozenset[StudyState]] = {
     StudyState.RUNNING: frozenset({StudyState.PAUSED, StudyState.STOPPED, StudyState.COMPLETE}),
     StudyState.PAUSED: frozenset({StudyState.RUNNING, StudyState.STOPPED, StudyState.COMPLETE}),
     StudyState.STOPPED: frozenset(),
-    StudyState.COMPLETE: frozenset(),
+    StudyState.COMPLETE: frozenset({StudyState.RUNNING}),  # failed trials are tried again
 }
 
 

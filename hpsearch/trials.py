@@ -43,7 +43,7 @@ TRANSITIONS: Mapping[TrialState, frozenset[TrialState]] = {
     ),
     TrialState.COMPLETE: frozenset(),
     TrialState.PRUNED: frozenset(),
-    TrialState.FAILED: frozenset(),
+    TrialState.FAILED: frozenset({TrialState.WAITING}),  # tried again, at a user's word
     TrialState.CANCELLED: frozenset(),
 }
 

@@ -16,7 +16,6 @@ from hpsearch.settings import Settings
 from hpsearch.store.database import Database
 from hpsearch.store.migrate import migrate
 
-
 TOY = ObjectiveInfo(
     name="toy",
     description="A bowl, for tests.",

@@ -17,6 +17,9 @@ from hpsearch.trials import Decision, Lease, Receipt, Release, Report, Result, S
 T = TypeVar("T")
 A = TypeVar("A")
 
+FAILURES_ALIKE = 5
+"""A study whose first so many trials all fail for the same reason pauses itself."""
+
 
 def save(tx: Transaction, study: LockedStudy) -> Study:
     """Write a study's changes, after ending it if they fulfil its budget."""
@@ -27,7 +30,19 @@ def save(tx: Transaction, study: LockedStudy) -> Study:
             end(tx, study, StudyState.COMPLETE, reason)
         elif budget.trials is not None and study.finished >= budget.trials:
             study.move(StudyState.COMPLETE, f"all {budget.trials} trials are finished")
+        elif study.state is StudyState.RUNNING and (why := _hopeless(tx, study)):
+            study.move(StudyState.PAUSED, why)
     return study.save()
+
+
+def _hopeless(tx: Transaction, study: LockedStudy) -> str | None:
+    """Why a study should not go on burning its budget: nothing but failures so far, and all alike."""
+    if study.counts[TrialState.FAILED] < FAILURES_ALIKE or study.finished > study.counts[TrialState.FAILED]:
+        return None
+    reasons = set(trials.failed(tx, study).values())
+    if len(reasons) > 1:
+        return None
+    return f"its first {study.finished} trials all failed alike: {reasons.pop() or 'no reason given'}"
 
 
 def _reaches(study: LockedStudy, target: float) -> bool:

@@ -17,6 +17,7 @@ from hpsearch.errors import (
     LeaseLost,
     ObjectiveNotFound,
     StoreUnavailable,
+    StudyEnded,
     StudyExists,
     TrialFinished,
     near,
@@ -289,6 +290,25 @@ class Service:
                 raise BudgetExceeded(f"the budget of {study!r} leaves room for {locked.room} more trials")
             made = trials.create(tx, locked, suggestions, holder=None)
             locked.save()
+        return made
+
+    def retry_failed(self, study: str, numbers: Sequence[int] | None = None) -> list[Trial]:
+        """Let failed trials (all, where none is named) be run again, under their numbers: no trial counts twice.
+
+        A study that its budget had ended opens again. Raises `StudyNotFound`, `StudyEnded` where it was stopped, and
+        `InvalidInput` where a number is not of a failed trial; then none is run again.
+        """
+        with self._database.write() as tx:
+            locked = studies.lock(tx, study)
+            if locked.state is StudyState.STOPPED:
+                raise StudyEnded(f"study {study!r} was stopped")
+            failed = trials.failed(tx, locked)
+            chosen = list(failed) if numbers is None else sorted(set(numbers))
+            checks.check([Fault(f"numbers.{n}", "is not a failed trial") for n in chosen if n not in failed])
+            made = [trials.try_again(tx, locked, number) for number in chosen]
+            if made and locked.state is StudyState.COMPLETE:
+                locked.move(StudyState.RUNNING, None)
+            life.save(tx, locked)
         return made
 
     def export(self, study: str) -> Iterator[Trial]:

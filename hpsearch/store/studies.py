@@ -74,8 +74,7 @@ class LockedStudy:
         check_transition(self.state, to)
         self.state, self.reason = to, reason
         self.revision += 1
-        if to.has_ended:
-            self.ended_at = self._tx.now
+        self.ended_at = self._tx.now if to.has_ended else None
 
     def offer_best(self, number: int, value: float) -> None:
         """Keep a complete trial as the best if it is better than the one before; of equals the earlier told stays."""

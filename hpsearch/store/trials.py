@@ -291,6 +291,24 @@ def finish(tx: Transaction, study: LockedStudy, row: AnyRow, result: Result) -> 
         study.offer_best(row.number, values[0])
 
 
+def failed(tx: Transaction, study: LockedStudy) -> dict[int, str | None]:
+    """The reasons of a study's failed trials, by number."""
+    rows = tx.connection.execute(
+        select(trials.c.number, trials.c.reason)
+        .where(trials.c.study_id == study.id, trials.c.state == TrialState.FAILED.value)
+        .order_by(trials.c.number)
+    )
+    return {row.number: row.reason for row in rows}
+
+
+def try_again(tx: Transaction, study: LockedStudy, number: int) -> Trial:
+    """A failed trial waits again, with all its attempts before it."""
+    revision = study.move_trial(TrialState.FAILED, TrialState.WAITING)
+    changes: dict[str, Any] = {"reason": None, "crashes": 0, "lease_token": None, "finished_at": None, "metrics": {}}
+    _change(tx, study, number, revision=revision, state=TrialState.WAITING.value, **changes)
+    return find_locked(tx, study, number)
+
+
 def was_told(row: AnyRow, result: Result) -> bool:
     """Whether a finished trial's row says what `result` says."""
     same_values = result.state is not TrialState.COMPLETE or row._mapping["values"] == list(result.values or ())

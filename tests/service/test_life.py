@@ -2,6 +2,7 @@
 
 import tempfile
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,10 +103,13 @@ class Life(RuleBasedStateMachine):
 
     @rule(x=st.floats(-10, 10))
     def enqueue(self, x: float) -> None:
-        try:
+        with suppress(BudgetExceeded, StudyEnded):
             self.service.enqueue("bowl", [{"x": x}])
-        except (BudgetExceeded, StudyEnded):
-            pass
+
+    @rule()
+    def retry_failed(self) -> None:
+        for trial in self.service.retry_failed("bowl"):
+            self.finished.pop(trial.number)
 
     @rule(pause=st.booleans())
     def pause_or_resume(self, pause: bool) -> None:

@@ -183,3 +183,58 @@ def test_an_ended_study_takes_no_configuration(service: Service) -> None:
     service.stop_study("bowl")
     with pytest.raises(StudyEnded):
         service.enqueue("bowl", [{"x": 1.0}])
+
+
+def test_a_study_whose_first_trials_all_fail_alike_pauses_itself(service: Service, worker: Worker) -> None:
+    service.create_study(toy_study())
+    for _ in range(5):
+        worker.end(worker.claim()[0], TrialState.FAILED, "no such file: data.csv")
+    study = service.get_study("bowl")
+    assert study.state is StudyState.PAUSED
+    assert study.reason == "its first 5 trials all failed alike: no such file: data.csv"
+    assert worker.claim() == []
+
+
+@pytest.mark.parametrize("last", ["another reason", None])
+def test_a_study_with_one_success_or_other_reasons_goes_on(service: Service, worker: Worker, last: str | None) -> None:
+    service.create_study(toy_study())
+    for _ in range(4):
+        worker.end(worker.claim()[0], TrialState.FAILED, "the same")
+    if last is None:
+        worker.complete(worker.claim()[0], 1.0)
+        last = "the same"
+    worker.end(worker.claim()[0], TrialState.FAILED, last)
+    assert service.get_study("bowl").state is StudyState.RUNNING
+
+
+def test_failed_trials_are_tried_again_and_not_counted_twice(service: Service, worker: Worker) -> None:
+    service.create_study(toy_study(budget={"trials": 4}))
+    claimed = worker.claim(4)
+    for assignment in claimed[:2]:
+        worker.complete(assignment, 1.0)
+    for assignment in claimed[2:]:
+        worker.end(assignment, TrialState.FAILED, "the node broke")
+    assert service.get_study("bowl").state is StudyState.COMPLETE
+    again = service.retry_failed("bowl")
+    assert [(trial.number, trial.state) for trial in again] == [(2, TrialState.WAITING), (3, TrialState.WAITING)]
+    assert service.get_study("bowl").state is StudyState.RUNNING
+    for assignment, before in zip(worker.claim(9), claimed[2:], strict=True):
+        assert assignment.parameters == before.parameters
+        assert assignment.lease.attempt == 2
+        worker.complete(assignment, 2.0)
+    study = service.get_study("bowl")
+    assert (study.state, study.counts.complete, study.counts.created) == (StudyState.COMPLETE, 4, 4)
+
+
+def test_only_failed_trials_of_an_unstopped_study_are_tried_again(service: Service, worker: Worker) -> None:
+    service.create_study(toy_study())
+    first, second = worker.claim(2)
+    worker.end(first, TrialState.FAILED, "broken")
+    with pytest.raises(InvalidInput, match=r"numbers\.1: is not a failed trial"):
+        service.retry_failed("bowl", [0, 1])
+    assert service.get_trial("bowl", 0).state is TrialState.FAILED
+    assert [trial.number for trial in service.retry_failed("bowl", [0, 0])] == [0]
+    assert second.lease.number == 1
+    service.stop_study("bowl")
+    with pytest.raises(StudyEnded):
+        service.retry_failed("bowl")
