@@ -1,3 +1,47 @@
-"""Hyperparameter search as a service."""
+"""Hyperparameter search as a service.
+
+client = hpsearch.Client("http://127.0.0.1:8421")
+study = client.create_study("studies/digits.yaml")
+print(study.wait().trial)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hpsearch.client import AskedTrial as AskedTrial
+    from hpsearch.client import Client as Client
+    from hpsearch.client import StudyHandle as StudyHandle
+    from hpsearch.errors import HpsearchError as HpsearchError
+    from hpsearch.spec import StudySpec as StudySpec
+    from hpsearch.studies import Study as Study
+    from hpsearch.studies import StudyState as StudyState
+    from hpsearch.trials import Trial as Trial
+    from hpsearch.trials import TrialState as TrialState
 
 __version__ = "0.1.0"
+
+# imported at first use: `import hpsearch` costs nothing, and `hpsearch --help` stays quick
+_HOMES = {
+    "AskedTrial": "hpsearch.client",
+    "Client": "hpsearch.client",
+    "StudyHandle": "hpsearch.client",
+    "HpsearchError": "hpsearch.errors",
+    "StudySpec": "hpsearch.spec",
+    "Study": "hpsearch.studies",
+    "StudyState": "hpsearch.studies",
+    "Trial": "hpsearch.trials",
+    "TrialState": "hpsearch.trials",
+}
+
+__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'hpsearch' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -25,6 +25,7 @@ HpsearchError
 └── ConfigurationError      (a setting or a flag is wrong; nothing was started)
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -149,3 +150,13 @@ class ServerUnreachable(Unavailable):
 
 class ConfigurationError(HpsearchError):
     """A setting is wrong."""
+
+
+def problem_type(error: type[HpsearchError]) -> str:
+    """The stable name of an error on the wire: `LeaseLost` is `lease-lost`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", error.__name__).lower()
+
+
+def error_tree(root: type[HpsearchError] = HpsearchError) -> list[type[HpsearchError]]:
+    """Every class of the tree, the root first."""
+    return [root, *(error for child in root.__subclasses__() for error in error_tree(child))]

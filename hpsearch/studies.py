@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+from pydantic import BaseModel, ConfigDict, computed_field
+
 from hpsearch.errors import IllegalTransition
 from hpsearch.spec import StudySpec
 from hpsearch.trials import Trial
@@ -49,8 +51,12 @@ def check_transition(present: StudyState, to: StudyState) -> None:
         raise IllegalTransition(f"a {present} study cannot become {to}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
+class _Value(BaseModel):
+    # models rather than dataclasses: what is computed goes over the wire too
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+class Counts(_Value):
     """How many trials of a study are in each state."""
 
     waiting: int = 0
@@ -60,6 +66,7 @@ class Counts:
     failed: int = 0
     cancelled: int = 0
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def finished(self) -> int:
         """What the budget counts."""
@@ -71,8 +78,7 @@ class Counts:
         return self.waiting + self.running + self.finished
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Study:
+class Study(_Value):
     """A study and its progress."""
 
     id: int
@@ -91,8 +97,10 @@ class Study:
     """The first claim: the wall clock of the budget starts here."""
     ended_at: datetime | None = None
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def name(self) -> str:
+        """The spec's name."""
         return self.spec.name
 
 

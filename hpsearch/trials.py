@@ -106,6 +106,8 @@ class Trial:
     parameters: Parameters
     values: tuple[float, ...] | None = None
     """The objective's values in the study's order; None until complete (a pruned trial has its last report's)."""
+    value: float | None = None
+    """The first (mostly the only) of them."""
     metrics: Metrics = field(default_factory=dict)
     """What else was measured at the end."""
     reason: str | None = None
@@ -126,11 +128,6 @@ class Trial:
     """The study's revision at this trial's newest change of state: a cursor for whoever follows the study."""
     sampler_attributes: Mapping[str, Any] = field(default_factory=dict)
     """What the sampler wants to remember of its suggestion."""
-
-    @property
-    def value(self) -> float | None:
-        """The first (mostly the only) objective value."""
-        return self.values[0] if self.values else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from hpsearch.errors import ConfigurationError, StoreUnavailable
+from hpsearch.errors import ConfigurationError, InvalidInput, StoreUnavailable
 
 BUSY_SECONDS = 30
 """How long a SQLite transaction waits for the lock of another process."""
@@ -55,7 +55,7 @@ class Database:
     def read(self) -> Iterator[Transaction]:
         """A transaction that only reads.
 
-        Raises `StoreUnavailable`.
+        Raises `StoreUnavailable`; `InvalidInput` for text or numbers that the database cannot hold.
         """
         with _translated(), self._engine.connect() as connection, connection.begin():
             yield Transaction(connection, self._now(connection))
@@ -151,6 +151,8 @@ def _translated() -> Iterator[None]:
         yield
     except IntegrityError:
         raise
+    except (DataError, UnicodeEncodeError, OverflowError) as error:
+        raise InvalidInput(f"the database cannot hold this: {getattr(error, 'orig', error)}") from error
     except DBAPIError as error:
         raise StoreUnavailable(f"the database did not take it, try again: {error.orig}") from error
     except PoolTimeoutError as error:

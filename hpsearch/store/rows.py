@@ -18,13 +18,14 @@ def time_of(seconds: float | None) -> datetime | None:
 
 def trial_of(row: AnyRow, study: str) -> Trial:
     """A row of `trials`; `study` is its study's name."""
+    values = row._mapping["values"]  # by subscript: Row has a method of this name
     return Trial(
         study=study,
         number=row.number,
         state=TrialState(row.state),
         parameters=row.parameters,
-        # by subscript: Row has a method of this name
-        values=None if row._mapping["values"] is None else tuple(row._mapping["values"]),
+        values=tuple(values) if values else None,
+        value=values[0] if values else None,
         metrics=row.metrics,
         reason=row.reason,
         attempt=row.attempt,

@@ -1,0 +1,98 @@
+"""What requests carry. Everything strict: an unknown field is a fault, with the near name where there is one."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hpsearch.spec import Float, Int, ParameterName, Value
+
+Text = Annotated[str, Field(strict=True, pattern=r"^[^\x00]*$", max_length=10_000)]
+WorkerName = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]*$", max_length=200)]
+MetricValues = dict[Text, Float | None]
+
+
+class Body(BaseModel):
+    """A JSON object."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class Enqueue(Body):
+    """Configurations to try."""
+
+    configurations: Annotated[list[dict[ParameterName, Value]], Field(min_length=1, max_length=1000)]
+    """What is left out of one, the sampler fills in."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"configurations": [{"learning_rate": 0.003, "hidden_units": 64}]}]}
+    )
+
+
+class Retry(Body):
+    """Failed trials to try again."""
+
+    numbers: list[Annotated[Int, Field(ge=0)]] | None = None
+    """All failed ones where none is named."""
+
+
+class Ask(Body):
+    """A wish for trials, of a loop that is not ours."""
+
+    count: Annotated[Int, Field(ge=1, le=1000)] = 1
+    request_id: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
+    """Random, chosen by the caller: the same ask again, after a lost answer, is given the same trials."""
+    worker: WorkerName | None = None
+    """Who asks, for the record."""
+    lease_seconds: Annotated[Float, Field(ge=0.1, le=7 * 86_400)] = 3600.0
+    """Silent for so long, the trial goes to another; a report starts it anew."""
+
+
+class Leased(Body):
+    """A write under a lease, as the ask gave it."""
+
+    token: Text
+    attempt: Annotated[Int, Field(ge=1)] = 1
+
+
+class ReportBody(Leased):
+    """A measurement."""
+
+    step: Annotated[Int, Field(ge=0)]
+    value: Float
+    metrics: MetricValues = {}
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"token": "3f…", "step": 1, "value": 0.42}]})
+
+
+class TellBody(Leased):
+    """An end."""
+
+    state: Annotated[str, Field(pattern="^(complete|pruned|failed)$")] = "complete"
+    value: Float | None = None
+    values: list[Float] | None = None
+    """For studies of several objectives; otherwise `value` says the same."""
+    metrics: MetricValues = {}
+    reason: Text | None = None
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"token": "3f…", "state": "complete", "value": 0.97}]})
+
+
+class RegisterBody(Body):
+    """A worker process."""
+
+    name: WorkerName
+    session: Text
+    host: Text
+    pid: Int
+    slots: Annotated[Int, Field(ge=1, le=100_000)]
+    objectives: list[Text]
+    version: Text = ""
+
+
+class ClaimBody(Body):
+    """A wish for trials, of a worker."""
+
+    session: Text
+    holding: list[Text] = []
+    """Tokens of the leases that the worker knows it holds."""
+    limit: Annotated[Int, Field(ge=1, le=1000)] = 1

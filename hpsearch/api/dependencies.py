@@ -1,0 +1,19 @@
+"""What routes take from the app."""
+
+from typing import Annotated
+
+from fastapi import Depends, Path, Query, Request
+
+from hpsearch.service import Service
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+ServiceOf = Annotated[Service, Depends(_service)]
+StudyName = Annotated[str, Path(description="The study's name.")]
+TrialNumber = Annotated[int, Path(ge=0, le=2**53, description="The trial's number.")]
+Cursor = Annotated[str | None, Query(description="The `next` of the page before.")]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Items a page.")]

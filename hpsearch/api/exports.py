@@ -1,0 +1,44 @@
+"""A study's trials as lines of a file."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+
+from pydantic import TypeAdapter
+
+from hpsearch.service import Service
+from hpsearch.trials import Trial
+
+FORMATS = {"jsonl": "application/jsonl", "csv": "text/csv"}
+
+_TRIAL: TypeAdapter[Trial] = TypeAdapter(Trial)
+_COLUMNS = ("number", "state", "value", "attempt", "worker", "enqueued", "last_step", "last_value")
+_TIMES = ("created_at", "started_at", "finished_at")
+
+
+def export_lines(service: Service, study: str, form: str) -> Iterator[bytes]:
+    """The lines of an export. Raises `StudyNotFound` before the first."""
+    space = tuple(service.get_study(study).spec.space)
+    trials = service.export(study)
+    return _csv_lines(trials, space) if form == "csv" else _json_lines(trials)
+
+
+def _json_lines(trials: Iterator[Trial]) -> Iterator[bytes]:
+    for trial in trials:
+        yield _TRIAL.dump_json(trial, exclude={"sampler_attributes"}) + b"\n"
+
+
+def _csv_lines(trials: Iterator[Trial], space: tuple[str, ...]) -> Iterator[bytes]:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow([*_COLUMNS, *(f"parameters.{name}" for name in space), "metrics", "reason", *_TIMES])
+    for trial in trials:
+        times = [moment.isoformat() if (moment := getattr(trial, name)) else "" for name in _TIMES]
+        parameters = [trial.parameters.get(name) for name in space]
+        metrics = json.dumps(dict(trial.metrics))
+        writer.writerow([*(getattr(trial, name) for name in _COLUMNS), *parameters, metrics, trial.reason, *times])
+        yield buffer.getvalue().encode()
+        buffer.seek(0)
+        buffer.truncate()
+    yield buffer.getvalue().encode()

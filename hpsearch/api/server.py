@@ -1,0 +1,75 @@
+"""Runs the application on uvicorn until a signal."""
+
+import logging
+import signal
+import socket
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from hpsearch.api.app import create_app
+from hpsearch.api.guards import check_exposure
+from hpsearch.errors import ConfigurationError
+from hpsearch.service import Service
+from hpsearch.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+GRACE_SECONDS = 5
+"""How long open requests may go on after the signal."""
+
+
+def serve(settings: Settings, service: Service, on_ready: Callable[[str], None]) -> None:
+    """Open the service, serve it, close it. `on_ready` is called with the URL once requests are answered.
+
+    Returns after SIGINT or SIGTERM. Raises `ConfigurationError` where it must not or cannot serve there.
+    """
+    check_exposure(settings)
+    listener = _listen(settings.host, settings.port)
+    try:
+        service.open()
+        app = create_app(service, settings)
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_SECONDS, server_header=False
+        )
+        # uvicorn raises the signal again when it is done: by then nobody must die of it, there is a service to close
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        _Server(config, app, lambda: on_ready(f"http://{host}:{listener.getsockname()[1]}")).run(sockets=[listener])
+    finally:
+        listener.close()
+        service.close()
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready, and ends long polls when it goes down."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._app = app
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._app.state.closing.set()
+        super().handle_exit(sig, frame)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Bound before anything else is started, so that a taken port costs nothing."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        raise ConfigurationError(f"cannot serve on {host} port {port}: {error.strerror or error}") from error
+    return listener

@@ -1,0 +1,124 @@
+"""Routes of studies."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response, status
+from fastapi.responses import StreamingResponse
+from pydantic import TypeAdapter
+
+from hpsearch.api.dependencies import Cursor, Limit, ServiceOf, StudyName
+from hpsearch.api.exports import FORMATS, export_lines
+from hpsearch.api.guards import json_body
+from hpsearch.api.waiting import entity_tag, wait_for_best
+from hpsearch.studies import Best, Page, Study
+
+router = APIRouter(prefix="/api/v1/studies", tags=["studies"])
+
+MAX_WAIT_SECONDS = 60
+INTERNAL = {"sampler_attributes"}
+"""A trial's fields that are nobody's business outside."""
+
+EXAMPLE: dict[str, Any] = {
+    "name": "digits",
+    "objective": {
+        "name": "rnn",
+        "metric": "validation_accuracy",
+        "direction": "maximize",
+        "settings": {"dataset": "digits", "max_epochs": 20},
+    },
+    "space": {
+        "learning_rate": {"type": "float", "low": 0.0003, "high": 0.03, "log": True},
+        "hidden_units": {"type": "int", "low": 16, "high": 128, "log": True},
+        "cell": {"type": "categorical", "choices": ["lstm", "gru"]},
+    },
+    "sampler": {"name": "tpe"},
+    "pruner": {"name": "median"},
+    "budget": {"trials": 40},
+}
+
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"$ref": "#/components/schemas/StudySpec"}, "example": EXAMPLE},
+        },
+    }
+}
+_BEST: TypeAdapter[Best] = TypeAdapter(Best)
+
+
+@router.post("", status_code=status.HTTP_201_CREATED, openapi_extra=_BODY)
+def create_study(service: ServiceOf, response: Response, raw: Annotated[Any, Depends(json_body)]) -> Study:
+    """Create a study (201). The same description again answers with the study that exists (200); another one under
+    its name is a conflict (409)."""
+    study, is_new = service.create_study(raw)
+    response.status_code = status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
+    response.headers["Location"] = f"/api/v1/studies/{study.name}"
+    return study
+
+
+@router.get("")
+def list_studies(service: ServiceOf, cursor: Cursor = None, limit: Limit = 100) -> Page[Study]:
+    """Studies in the order of creation."""
+    return service.list_studies(cursor, limit)
+
+
+@router.get("/{study}")
+def get_study(service: ServiceOf, study: StudyName) -> Study:
+    """A study and its progress."""
+    return service.get_study(study)
+
+
+@router.delete("/{study}", status_code=status.HTTP_204_NO_CONTENT)
+def delete_study(service: ServiceOf, study: StudyName) -> None:
+    """Remove a study with all that belongs to it; what runs is told with its next report."""
+    service.delete_study(study)
+
+
+@router.post("/{study}/pause")
+def pause_study(service: ServiceOf, study: StudyName) -> Study:
+    """Hand out nothing more; running trials are handed back with their next report."""
+    return service.pause_study(study)
+
+
+@router.post("/{study}/resume")
+def resume_study(service: ServiceOf, study: StudyName) -> Study:
+    """Open a paused study again."""
+    return service.resume_study(study)
+
+
+@router.post("/{study}/stop")
+def stop_study(service: ServiceOf, study: StudyName) -> Study:
+    """End a study for good; what runs or waits is cancelled."""
+    return service.stop_study(study)
+
+
+@router.get("/{study}/best", response_model=Best, response_model_exclude={"trial": INTERNAL})
+async def best(
+    request: Request,
+    service: ServiceOf,
+    study: StudyName,
+    wait: Annotated[
+        float, Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait for a change, or for the end.")
+    ] = 0,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """The best trial so far, with an `ETag`. With `wait` it answers as soon as the best is another than the one in
+    `If-None-Match` (or than now), or the study ends; 304 where it is still the same."""
+    found = await wait_for_best(service, study, wait, if_none_match, request.app.state.closing)
+    tag = entity_tag(found)
+    headers = {"ETag": tag, "Cache-Control": "no-cache"}
+    if if_none_match == tag:
+        return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
+    content = _BEST.dump_json(found, exclude={"trial": INTERNAL})
+    return Response(content, media_type="application/json", headers=headers)
+
+
+@router.get("/{study}/export")
+def export(
+    service: ServiceOf,
+    study: StudyName,
+    form: Annotated[str, Query(alias="format", pattern="^(jsonl|csv)$", description="jsonl or csv.")] = "jsonl",
+) -> StreamingResponse:
+    """Every trial by number, streamed: a JSON object or a CSV row each."""
+    return StreamingResponse(export_lines(service, study, form), media_type=FORMATS[form])

@@ -1,0 +1,284 @@
+"""A study in a client's hands: watched, steered, asked and told."""
+
+import secrets
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, overload
+from urllib.parse import quote
+
+from pydantic import TypeAdapter
+
+from hpsearch.client.transport import Transport
+from hpsearch.errors import Fault, InvalidInput, StudyEnded
+from hpsearch.gateway import Assignment
+from hpsearch.studies import Best, Page, Study
+from hpsearch.trials import (
+    Artifact,
+    Decision,
+    Intermediate,
+    Lease,
+    Metrics,
+    Parameters,
+    Trial,
+    TrialState,
+)
+
+_STUDY: TypeAdapter[Study] = TypeAdapter(Study)
+_BEST: TypeAdapter[Best] = TypeAdapter(Best)
+_TRIAL: TypeAdapter[Trial] = TypeAdapter(Trial)
+_TRIALS: TypeAdapter[list[Trial]] = TypeAdapter(list[Trial])
+_PAGE: TypeAdapter[Page[Trial]] = TypeAdapter(Page[Trial])
+_REPORTS: TypeAdapter[list[Intermediate]] = TypeAdapter(list[Intermediate])
+_ARTIFACTS: TypeAdapter[list[Artifact]] = TypeAdapter(list[Artifact])
+_ASSIGNMENTS: TypeAdapter[list[Assignment]] = TypeAdapter(list[Assignment])
+
+WAIT_SECONDS = 30.0
+"""The longest single wait on the server; longer ones are made of several."""
+ASK_AGAIN_SECONDS = 0.5
+
+
+class TrialList(Sequence[Trial]):
+    """Trials, as a list and as a table."""
+
+    def __init__(self, trials: Iterable[Trial]) -> None:
+        self._trials = tuple(trials)
+
+    @overload
+    def __getitem__(self, index: int) -> Trial: ...
+    @overload
+    def __getitem__(self, index: slice) -> "TrialList": ...
+    def __getitem__(self, index: int | slice) -> "Trial | TrialList":
+        return TrialList(self._trials[index]) if isinstance(index, slice) else self._trials[index]
+
+    def __len__(self) -> int:
+        return len(self._trials)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} trials>"
+
+    def to_pandas(self) -> Any:
+        """A `pandas.DataFrame`, a row a trial: `parameters.…` and `metrics.…` a column each, indexed by number.
+
+        Raises `ImportError` where pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError("to_pandas needs pandas: pip install 'hpsearch[pandas]'") from error
+        rows = [
+            {
+                "number": trial.number,
+                "state": trial.state.value,
+                "value": trial.value,
+                **{f"parameters.{name}": value for name, value in trial.parameters.items()},
+                **{f"metrics.{name}": value for name, value in trial.metrics.items()},
+                "reason": trial.reason,
+                "worker": trial.worker,
+                "attempt": trial.attempt,
+                "started_at": trial.started_at,
+                "finished_at": trial.finished_at,
+            }
+            for trial in self
+        ]
+        frame = pd.DataFrame(rows, columns=None if rows else ["number", "state", "value"])
+        return frame.set_index("number")
+
+
+class StudyHandle:
+    """One study on the server. Every method raises `StudyNotFound` once it is deleted."""
+
+    def __init__(self, transport: Transport, info: Study) -> None:
+        self._transport = transport
+        self.info = info
+        """The study as it was when last looked at; `refresh` looks again."""
+
+    def __repr__(self) -> str:
+        return f"<study {self.name!r}: {self.info.state}, {self.info.counts.finished} trials finished>"
+
+    @property
+    def name(self) -> str:
+        return self.info.spec.name
+
+    def _path(self, rest: str = "") -> str:
+        return f"api/v1/studies/{quote(self.name, safe='')}{rest}"
+
+    def _get(self, rest: str = "", *, wait: float = 0.0, **options: Any) -> bytes:
+        return self._transport.request("GET", self._path(rest), wait=wait, **options).content
+
+    def _post(self, rest: str, body: Any = None, *, repeatable: bool = True) -> bytes:
+        options = {} if body is None else {"json": body}
+        return self._transport.request("POST", self._path(rest), repeatable=repeatable, **options).content
+
+    # --- watched -----------------------------------------------------------------------------------------------------
+
+    def refresh(self) -> Study:
+        """The study as it is now."""
+        self.info = _STUDY.validate_json(self._get())
+        return self.info
+
+    def best(self) -> Best:
+        """The best trial so far, and whether more can come."""
+        return _BEST.validate_json(self._get("/best"))
+
+    @property
+    def best_trial(self) -> Trial | None:
+        """The best complete trial so far; None where there is none yet."""
+        return self.best().trial
+
+    def wait(self, timeout: float | None = None) -> Best:
+        """The best trial, once the study has ended. Raises `TimeoutError` after `timeout` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = WAIT_SECONDS if deadline is None else max(0.0, min(WAIT_SECONDS, deadline - time.monotonic()))
+            best = self.wait_for_change(left)
+            if best.state.has_ended:
+                self.refresh()
+                return best
+            if deadline is not None and time.monotonic() >= deadline:
+                raise TimeoutError(f"study {self.name!r} is still {best.state} after {timeout} s")
+
+    def wait_for_change(self, seconds: float = WAIT_SECONDS) -> Best:
+        """The best trial, as soon as it changes or the study ends; after so many seconds, as it is."""
+        return _BEST.validate_json(self._get("/best", wait=seconds, params={"wait": seconds}))
+
+    def trials(self, *states: TrialState) -> TrialList:
+        """The trials by number; of these states alone where any is named."""
+        found: list[Trial] = []
+        query: dict[str, Any] = {"limit": 1000, "state": [TrialState(state).value for state in states]}
+        while True:
+            page = _PAGE.validate_json(self._get("/trials", params=query))
+            found += page.items
+            if page.next is None:
+                return TrialList(found)
+            query["cursor"] = page.next
+
+    def trial(self, number: int) -> Trial:
+        """Raises `TrialNotFound`."""
+        return _TRIAL.validate_json(self._get(f"/trials/{number}"))
+
+    def reports(self, number: int) -> list[Intermediate]:
+        """A trial's reports by step. Raises `TrialNotFound`."""
+        return _REPORTS.validate_json(self._get(f"/trials/{number}/reports"))
+
+    def artifacts(self, number: int) -> list[Artifact]:
+        """A trial's files. Raises `TrialNotFound`."""
+        return _ARTIFACTS.validate_json(self._get(f"/trials/{number}/artifacts"))
+
+    def export(self, path: str | Path, form: str = "jsonl") -> None:
+        """Write every trial to a file, as `jsonl` or `csv`."""
+        partial = Path(f"{path}.part")
+        try:
+            url = self._path(f"/export?format={quote(form)}")
+            with self._transport.stream(url) as response, partial.open("wb") as file:
+                for chunk in response.iter_bytes():
+                    file.write(chunk)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    # --- steered -----------------------------------------------------------------------------------------------------
+
+    def pause(self) -> Study:
+        """Hand out nothing more; running trials are handed back with their next report."""
+        return self._move("/pause")
+
+    def resume(self) -> Study:
+        """Open it again. Raises `IllegalTransition` where it has ended."""
+        return self._move("/resume")
+
+    def stop(self) -> Study:
+        """End it for good; what runs or waits is cancelled."""
+        return self._move("/stop")
+
+    def _move(self, rest: str) -> Study:
+        self.info = _STUDY.validate_json(self._post(rest))
+        return self.info
+
+    def delete(self) -> None:
+        """Remove it with all that belongs to it."""
+        self._transport.request("DELETE", self._path())
+
+    def enqueue(self, *configurations: Parameters) -> list[Trial]:
+        """Have configurations tried before new suggestions. Sent once: after `ServerUnreachable`, look at the trials.
+
+        Raises `InvalidInput`, `StudyEnded`, `BudgetExceeded`.
+        """
+        body = {"configurations": [dict(item) for item in configurations]}
+        return _TRIALS.validate_json(self._post("/trials", body, repeatable=False))
+
+    def retry_failed(self, *numbers: int) -> list[Trial]:
+        """Let failed trials (all, where none is named) run again, under their numbers."""
+        return _TRIALS.validate_json(self._post("/retry", {"numbers": list(numbers) or None}))
+
+    # --- asked and told ----------------------------------------------------------------------------------------------
+
+    def ask(self, *, worker: str | None = None, lease_seconds: float = 3600.0) -> "AskedTrial | None":
+        """A trial to run here; None once the study has ended. Waits while all is handed out or the study is paused.
+
+        The trial goes to another asker after `lease_seconds` without a report.
+        """
+        body = {"request_id": secrets.token_hex(16), "lease_seconds": lease_seconds, "worker": worker}
+        while True:
+            try:
+                assignments = _ASSIGNMENTS.validate_json(self._post("/ask", body))
+            except StudyEnded:
+                return None
+            if assignments:
+                return AskedTrial(self, assignments[0])
+            time.sleep(ASK_AGAIN_SECONDS)
+
+    def _report(self, lease: Lease, step: int, value: float, metrics: Metrics) -> Decision:
+        body = {"token": lease.token, "attempt": lease.attempt, "step": step, "value": value, "metrics": dict(metrics)}
+        answer = self._checked_post(f"/trials/{lease.number}/report", body)
+        return TypeAdapter(dict[str, Decision]).validate_json(answer)["decision"]
+
+    def _tell(self, lease: Lease, **body: Any) -> Trial:
+        body |= {"token": lease.token, "attempt": lease.attempt}
+        return _TRIAL.validate_json(self._checked_post(f"/trials/{lease.number}/tell", body))
+
+    def _checked_post(self, rest: str, body: Any) -> bytes:
+        try:
+            return self._post(rest, body)
+        except ValueError as error:  # NaN and infinities, which JSON has no word for
+            problem = "must be finite; a trial that diverged is told by `fail(reason)`"
+            raise InvalidInput(faults=[Fault("value", problem)]) from error
+
+
+class AskedTrial:
+    """A trial that this process runs: `report` as it goes, then one of `tell`, `prune` and `fail`.
+
+    Each raises `LeaseLost` once the trial is another's or the study has ended.
+    """
+
+    def __init__(self, study: StudyHandle, assignment: Assignment) -> None:
+        self._study = study
+        self._lease = assignment.lease
+        self.number = assignment.lease.number
+        self.parameters: Mapping[str, Any] = assignment.parameters
+        self.seed = assignment.seed
+        """Derived from the study's seed and the trial's number."""
+        self.decision = Decision.CONTINUE
+        """The answer to the newest report."""
+
+    def report(self, step: int, value: float, metrics: Metrics | None = None) -> Decision:
+        """Say how it goes (steps 1, 2, 3 …); the answer says whether to go on."""
+        self.decision = self._study._report(self._lease, step, value, metrics or {})
+        return self.decision
+
+    @property
+    def should_prune(self) -> bool:
+        """Whether the newest report was answered by a wish to end it: call `prune` then."""
+        return self.decision is Decision.PRUNE
+
+    def tell(self, value: float, metrics: Metrics | None = None) -> Trial:
+        """It ended well, with this value."""
+        return self._study._tell(self._lease, state="complete", value=value, metrics=dict(metrics or {}))
+
+    def prune(self) -> Trial:
+        """It ended early, without hope."""
+        return self._study._tell(self._lease, state="pruned")
+
+    def fail(self, reason: str) -> Trial:
+        """It ended without a value."""
+        return self._study._tell(self._lease, state="failed", reason=reason)

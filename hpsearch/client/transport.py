@@ -1,0 +1,110 @@
+"""Requests that raise the errors of the service: problem details become the exceptions that they were."""
+
+import random
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from hpsearch.errors import (
+    Fault,
+    HpsearchError,
+    InvalidInput,
+    NotFound,
+    ServerUnreachable,
+    StoreUnavailable,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    error_tree,
+    problem_type,
+)
+
+BY_TYPE: Mapping[str, type[HpsearchError]] = {problem_type(error): error for error in error_tree()}
+TYPE_PREFIX = "urn:hpsearch:problem:"
+_BY_STATUS = {401: Unauthorized, 404: NotFound, 413: TooLarge, 503: StoreUnavailable}
+"""For answers that no hpsearch wrote: a proxy's, say."""
+
+
+class Transport:
+    """One server, over HTTP. Thread-safe.
+
+    `retries` is how often a call is repeated after no answer, or after "try again". Waits 0.1, 0.2, 0.4 … seconds, each shortened at random.
+    """
+
+    def __init__(self, url: str, token: str | None, timeout: float, retries: int) -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        try:
+            self._http = httpx.Client(base_url=url.rstrip("/") + "/", headers=headers, timeout=timeout)
+        except (httpx.InvalidURL, ValueError) as error:
+            raise InvalidInput(faults=[Fault("url", f"{url!r} is no URL: {error}")]) from error
+        self._timeout = timeout
+        self._retries = retries
+
+    def close(self) -> None:
+        self._http.close()
+
+    def request(
+        self, method: str, path: str, *, wait: float = 0.0, repeatable: bool = True, **options: Any
+    ) -> httpx.Response:
+        """The answer, where it is a good one (304 too). `wait` is how long the server was asked to take; what is not
+        `repeatable` is sent once.
+
+        Raises what the service raised, `ServerUnreachable` without an answer.
+        """
+        retries = self._retries if repeatable else 0
+        for attempt in range(retries + 1):
+            try:
+                return self._once(method, path, wait, options)
+            except Unavailable:
+                if attempt == retries:
+                    raise
+                time.sleep(0.1 * 2**attempt * random.uniform(0.5, 1.0))  # noqa: S311
+        raise AssertionError("unreachable")
+
+    def _once(self, method: str, path: str, wait: float, options: Mapping[str, Any]) -> httpx.Response:
+        with unreachable_translated():
+            response = self._http.request(method, path, timeout=self._timeout + wait, **options)
+        raise_for_problem(response)
+        return response
+
+    @contextmanager
+    def stream(self, path: str) -> Iterator[httpx.Response]:
+        """A response whose body is read by the caller. Raises like `request`, without trying again."""
+        with unreachable_translated(), self._http.stream("GET", path) as response:
+            if response.status_code >= 300:
+                response.read()
+            raise_for_problem(response)
+            yield response
+
+
+@contextmanager
+def unreachable_translated() -> Iterator[None]:
+    """Raises `ServerUnreachable` for what httpx says of a connection."""
+    try:
+        yield
+    except (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL) as error:
+        raise InvalidInput(faults=[Fault("url", f"cannot be asked: {error}")]) from error
+    except httpx.TransportError as error:
+        raise ServerUnreachable(f"the server cannot be reached: {error or type(error).__name__}") from error
+
+
+def raise_for_problem(response: httpx.Response) -> None:
+    """Raises the error that a response describes, if it describes one."""
+    if response.status_code < 300 or response.status_code == 304:
+        return
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = {}
+    if not isinstance(problem, dict):
+        problem = {}
+    kind = BY_TYPE.get(str(problem.get("type", "")).removeprefix(TYPE_PREFIX))
+    detail = str(problem.get("detail") or f"HTTP {response.status_code} {response.reason_phrase}".strip())
+    if kind is None:
+        kind = _BY_STATUS.get(response.status_code, Unavailable if response.status_code >= 502 else HpsearchError)
+    if issubclass(kind, InvalidInput):
+        raise kind(detail, [Fault(**fault) for fault in problem.get("faults", ())])
+    raise kind(detail)
