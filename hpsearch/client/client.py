@@ -93,6 +93,11 @@ class Client:
         """What studies can make workers train."""
         return _OBJECTIVES.validate_json(self._transport.request("GET", "api/v1/objectives").content)
 
+    def objective(self, name: str) -> ObjectiveInfo:
+        """One of them. Raises `ObjectiveNotFound`."""
+        response = self._transport.request("GET", f"api/v1/objectives/{quote(name, safe='')}")
+        return TypeAdapter(ObjectiveInfo).validate_json(response.content)
+
     def get_json(self, path: str, **query: Any) -> Any:
         """The server's JSON at a path below `/api/v1/`, as it is."""
         return self._transport.request("GET", f"api/v1/{path}", params=query).json()

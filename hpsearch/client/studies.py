@@ -1,5 +1,6 @@
 """A study in a client's hands: watched, steered, asked and told."""
 
+import json
 import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -85,6 +86,14 @@ class TrialList(Sequence[Trial]):
         return frame.set_index("number")
 
 
+def _json(body: Any) -> str:
+    try:
+        return json.dumps(body, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        problem = f"must be plain values, and finite (a trial that diverged is told by `fail(reason)`): {error}"
+        raise InvalidInput(faults=[Fault("", problem)]) from error
+
+
 class StudyHandle:
     """One study on the server. Every method raises `StudyNotFound` once it is deleted."""
 
@@ -107,7 +116,9 @@ class StudyHandle:
         return self._transport.request("GET", self._path(rest), wait=wait, **options).content
 
     def _post(self, rest: str, body: Any = None, *, repeatable: bool = True) -> bytes:
-        options = {} if body is None else {"json": body}
+        options: dict[str, Any] = (
+            {} if body is None else {"content": _json(body), "headers": {"Content-Type": "application/json"}}
+        )
         return self._transport.request("POST", self._path(rest), repeatable=repeatable, **options).content
 
     # --- watched -----------------------------------------------------------------------------------------------------
@@ -230,19 +241,12 @@ class StudyHandle:
 
     def _report(self, lease: Lease, step: int, value: float, metrics: Metrics) -> Decision:
         body = {"token": lease.token, "attempt": lease.attempt, "step": step, "value": value, "metrics": dict(metrics)}
-        answer = self._checked_post(f"/trials/{lease.number}/report", body)
+        answer = self._post(f"/trials/{lease.number}/report", body)
         return TypeAdapter(dict[str, Decision]).validate_json(answer)["decision"]
 
     def _tell(self, lease: Lease, **body: Any) -> Trial:
         body |= {"token": lease.token, "attempt": lease.attempt}
-        return _TRIAL.validate_json(self._checked_post(f"/trials/{lease.number}/tell", body))
-
-    def _checked_post(self, rest: str, body: Any) -> bytes:
-        try:
-            return self._post(rest, body)
-        except ValueError as error:  # NaN and infinities, which JSON has no word for
-            problem = "must be finite; a trial that diverged is told by `fail(reason)`"
-            raise InvalidInput(faults=[Fault("value", problem)]) from error
+        return _TRIAL.validate_json(self._post(f"/trials/{lease.number}/tell", body))
 
 
 class AskedTrial:

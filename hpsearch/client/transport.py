@@ -31,7 +31,8 @@ _BY_STATUS = {401: Unauthorized, 404: NotFound, 413: TooLarge, 503: StoreUnavail
 class Transport:
     """One server, over HTTP. Thread-safe.
 
-    `retries` is how often a call is repeated after no answer, or after "try again". Waits 0.1, 0.2, 0.4 … seconds, each shortened at random.
+    `retries` is how often a call is repeated after no answer, or after "try again". Waits 0.1, 0.2, 0.4 … seconds (5
+    at most), each shortened at random.
     """
 
     def __init__(self, url: str, token: str | None, timeout: float, retries: int) -> None:
@@ -61,7 +62,7 @@ class Transport:
             except Unavailable:
                 if attempt == retries:
                     raise
-                time.sleep(0.1 * 2**attempt * random.uniform(0.5, 1.0))  # noqa: S311
+                time.sleep(min(5.0, 0.1 * 2**attempt) * random.uniform(0.5, 1.0))  # noqa: S311
         raise AssertionError("unreachable")
 
     def _once(self, method: str, path: str, wait: float, options: Mapping[str, Any]) -> httpx.Response:

@@ -78,14 +78,13 @@ class ArtifactFolder:
 def copy_out(source: Path, record: Artifact, target: Path) -> None:
     """Write an artifact's bytes to `target`, atomically.
 
-    Raises `ArtifactNotFound` where they were replaced or deleted meanwhile, `StoreUnavailable` where they are not what
-    the record says.
+    Raises `ArtifactNotFound` where they were replaced or deleted meanwhile, or are not what the record says.
     """
     partial = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
     try:
         digest, _ = copy(source, partial)
         if digest != record.sha256:
-            raise StoreUnavailable(f"artifact {record.name!r} is damaged: its bytes do not match its digest")
+            raise ArtifactNotFound(f"artifact {record.name!r} is damaged: its bytes do not match its digest")
         partial.replace(target)
     except FileNotFoundError as error:
         raise ArtifactNotFound(f"artifact {record.name!r} is no longer there") from error

@@ -1,0 +1,38 @@
+"""Options that several commands share, and the settings under them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hpsearch.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from hpsearch.settings import Settings
+
+ServerUrl = Annotated[str | None, typer.Option("--server", help="URL of the server. [HPSEARCH_SERVER]")]
+Token = Annotated[str | None, typer.Option(help="Bearer token; better in HPSEARCH_TOKEN, which no process list shows.")]
+Home = Annotated[Path | None, typer.Option(help="Folder for the database and the artifacts. [HPSEARCH_HOME]")]
+Data = Annotated[
+    list[Path] | None, typer.Option("--data", help="Folder below which trials may read files; repeat for more.")
+]
+Slots = Annotated[int | None, typer.Option(min=1, help="Trials at a time; one a core without.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the server's JSON.")]
+StudyName = Annotated[str, typer.Argument(help="The study's name.")]
+
+
+def settings_of(**flags: Any) -> "Settings":
+    """The settings, a flag that was given before the environment.
+
+    Raises `ConfigurationError` that names what is wrong.
+    """
+    from pydantic import ValidationError
+
+    from hpsearch.settings import Settings
+
+    given = {name: value for name, value in flags.items() if value not in (None, [])}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+        raise ConfigurationError("; ".join(wrong)) from error

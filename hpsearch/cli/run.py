@@ -1,0 +1,145 @@
+"""`hpsearch run`: a study on this machine, from its file to its best trials."""
+
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hpsearch.cli.output import emit_table, say, shown
+from hpsearch.cli.processes import Child, running_server, wait_for_server
+from hpsearch.cli.progress import follow
+from hpsearch.client import Client, StudyHandle
+from hpsearch.errors import Conflict, Fault, InvalidSpec, StudyExists
+from hpsearch.objectives.check import study_faults
+from hpsearch.objectives.rnn.parameters import INFO
+from hpsearch.settings import Settings
+from hpsearch.spec import StudySpec, load_study_file, parse_study
+from hpsearch.studies import Study
+from hpsearch.trials import Trial, TrialState
+
+SHOWN_TRIALS = 5
+HAND_BACK_SECONDS = 15.0
+"""On top of the grace: a worker's time to hand its trials back."""
+
+
+def run_study(file: Path, settings: Settings, *, slots: int | None, keep_serving: bool) -> None:
+    """Run a study to its end, or go on with it where an earlier run stopped. Ctrl-C hands the trials back."""
+    spec = _checked(file)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both mean: stop cleanly
+    token = settings.token.get_secret_value() if settings.token else None
+    with _server(settings, token) as url, Client(url, token, retries=20) as client:
+        study = _create(client, spec)
+        poll = f"{url}/api/v1/studies/{study.name}/best"
+        say(f"{study.name} on {url}; poll its best trial with\n  {_curl(poll, token)}")
+        try:
+            if not study.info.state.has_ended:
+                _work(study, settings, file, url, slots)
+        except KeyboardInterrupt:
+            say(f"\nstopped at {study.refresh().counts.finished} trials; the same command goes on from here")
+            raise
+        _conclude(study, settings, token)
+        if keep_serving:
+            say(f"serving on {url} until Ctrl-C")
+            signal.pause()
+
+
+def _checked(file: Path) -> StudySpec:
+    """The study, checked before anything is started. Raises `InvalidSpec`."""
+    raw = load_study_file(file)
+    spec = parse_study(raw, study_faults(raw, {INFO.name: INFO}))
+    if spec.objective.name is None:
+        problem = "is missing: without it only an outside loop can run the study (hpsearch study create)"
+        raise InvalidSpec(faults=[Fault("objective.name", problem)])
+    return spec
+
+
+def _create(client: Client, spec: StudySpec) -> StudyHandle:
+    try:
+        study = client.create_study(spec)
+    except StudyExists as error:
+        raise StudyExists(
+            f"{error}; give the file another name, or remove the old study: hpsearch study delete {spec.name}"
+        ) from error
+    if study.info.state == "paused":
+        say(f"{study.name} was paused: {study.info.reason}; resumed")
+        study.resume()
+    return study
+
+
+@contextmanager
+def _server(settings: Settings, token: str | None) -> Iterator[str]:
+    """The URL of a server on this home: the one that runs already, or one for as long as this command."""
+    file = settings.home_folder / "server.json"
+    url = running_server(file, token)
+    if url is not None:
+        yield url
+        return
+    port = settings.port if _is_free(settings.port) else 0
+    arguments = ["serve", "--host", "127.0.0.1", "--port", str(port)]
+    server = Child(arguments, settings.home_folder / "logs" / "serve.log", _environment(settings))
+    try:
+        yield wait_for_server(server, file, token)
+    finally:
+        server.stop(HAND_BACK_SECONDS)
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return {"HPSEARCH_HOME": str(settings.home_folder)}
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _work(study: StudyHandle, settings: Settings, file: Path, url: str, slots: int | None) -> None:
+    """A worker until the study ends."""
+    arguments = ["worker", "--server", url, "--data", str(file.absolute().parent)]
+    for root in settings.data_roots:
+        arguments += ["--data", str(root)]
+    if slots is not None:
+        arguments += ["--slots", str(slots)]
+    worker = Child(arguments, settings.home_folder / "logs" / "worker.log", _environment(settings))
+    try:
+        follow(study, worker.check)
+    finally:
+        worker.stop(settings.grace_seconds + HAND_BACK_SECONDS)
+
+
+def _conclude(study: StudyHandle, settings: Settings, token: str | None) -> None:
+    """The best trials, and how to ask for them again. Raises `Conflict` where the study paused itself."""
+    info = study.refresh()
+    if not info.state.has_ended:
+        raise Conflict(f"{study.name} is {info.state}: {info.reason}; put that right and run it again")
+    say(f"{study.name} is {info.state}: {info.reason}")
+    _show_best(info, list(study.trials(TrialState.COMPLETE)))
+    later = f"http://127.0.0.1:{settings.port}/api/v1/studies/{study.name}/best"
+    say(f"its best trial, at any time:\n  hpsearch serve &\n  {_curl(later, token)}")
+
+
+def _show_best(info: Study, trials: list[Trial]) -> None:
+    sign = -1 if info.spec.objective.direction == "maximize" else 1
+    best = sorted((trial for trial in trials if trial.value is not None), key=lambda trial: sign * (trial.value or 0))
+    tests = sorted({name for trial in best for name in trial.metrics if name.startswith("test_")})
+    names = list(info.spec.space)
+    rows: list[list[Any]] = [
+        [
+            trial.number,
+            trial.value,
+            *(trial.metrics.get(name) for name in tests),
+            *(shown(trial.parameters[name]) for name in names),
+        ]
+        for trial in best[:SHOWN_TRIALS]
+    ]
+    emit_table(["trial", info.spec.objective.metric, *tests, *names], rows)
+
+
+def _curl(url: str, token: str | None) -> str:
+    return f"curl -H \"Authorization: Bearer $HPSEARCH_TOKEN\" '{url}'" if token else f"curl '{url}'"

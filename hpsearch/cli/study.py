@@ -1,0 +1,277 @@
+"""`hpsearch study …`: studies made, looked at, steered."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hpsearch.cli.options import AsJson, ServerUrl, StudyName, Token
+from hpsearch.cli.output import emit_json, emit_table, say, shown, shown_parameters
+
+if TYPE_CHECKING:
+    from hpsearch.studies import Best, Study
+
+app = typer.Typer(name="study", help="Studies.", no_args_is_help=True)
+
+
+@app.command()
+def create(
+    file: Annotated[Path, typer.Argument(help="A study file (.yaml or .json).")],
+    server: ServerUrl = None,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Create a study from a file; the same file again finds the study that exists."""
+    from hpsearch.cli.connection import connect
+
+    with connect(server, token) as client:
+        study = client.create_study(file)
+        if as_json:
+            emit_json(client.get_json(f"studies/{study.name}"))
+        else:
+            _say_study(study.info)
+
+
+@app.command("list")
+def list_studies(server: ServerUrl = None, token: Token = None, as_json: AsJson = False) -> None:
+    """List the studies."""
+    from hpsearch.cli.connection import connect
+
+    with connect(server, token) as client:
+        if as_json:
+            emit_json(client.get_json("studies", limit=1000))
+            return
+        emit_table(
+            ["study", "state", "finished", "of", "running", "best", "trial"],
+            [
+                [
+                    item.name,
+                    item.state,
+                    item.counts.finished,
+                    item.spec.budget.trials,
+                    item.counts.running,
+                    item.best_value,
+                    item.best_number,
+                ]
+                for item in client.studies()
+            ],
+        )
+
+
+@app.command()
+def show(name: StudyName, server: ServerUrl = None, token: Token = None, as_json: AsJson = False) -> None:
+    """Show a study and its progress."""
+    from hpsearch.cli.connection import connect
+
+    with connect(server, token) as client:
+        if as_json:
+            emit_json(client.get_json(f"studies/{name}"))
+        else:
+            _say_study(client.study(name).info)
+
+
+@app.command()
+def watch(name: StudyName, server: ServerUrl = None, token: Token = None) -> None:
+    """Follow a study's progress until it ends."""
+    from hpsearch.cli.connection import connect
+    from hpsearch.cli.progress import follow
+
+    with connect(server, token, retries=20) as client:
+        study = client.study(name)
+        follow(study)
+        _say_study(study.info)
+
+
+@app.command()
+def best(
+    name: StudyName,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the study has ended.")] = False,
+    server: ServerUrl = None,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the best trial so far."""
+    from hpsearch.cli.connection import connect
+
+    with connect(server, token) as client:
+        study = client.study(name)
+        if wait:
+            study.wait()
+        if as_json:
+            emit_json(client.get_json(f"studies/{name}/best"))
+        else:
+            _say_best(study.best())
+
+
+@app.command()
+def trials(
+    name: StudyName,
+    state: Annotated[list[str] | None, typer.Option(help="Only trials in this state; repeat for more.")] = None,
+    server: ServerUrl = None,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """List a study's trials."""
+    from hpsearch.cli.connection import connect
+
+    with connect(server, token) as client:
+        if as_json:
+            emit_json(_all_pages(client, f"studies/{name}/trials", state=state or []))
+            return
+        rows = [
+            [item.number, item.state, item.value, item.last_step, shown_parameters(item.parameters), item.reason]
+            for item in client.study(name).trials(*_states(state))
+        ]
+        emit_table(["trial", "state", "value", "step", "parameters", "reason"], rows)
+
+
+@app.command()
+def export(
+    name: StudyName,
+    to: Annotated[Path, typer.Option("--to", help="The file to write: .jsonl or .csv.")],
+    server: ServerUrl = None,
+    token: Token = None,
+) -> None:
+    """Write every trial to a file."""
+    from hpsearch.cli.connection import connect
+
+    with connect(server, token) as client:
+        client.study(name).export(to, "csv" if to.suffix == ".csv" else "jsonl")
+
+
+@app.command()
+def enqueue(
+    name: StudyName,
+    parameters: Annotated[
+        list[str], typer.Option("--parameters", help='A configuration as JSON: {"learning_rate": 0.003}; repeat.')
+    ],
+    server: ServerUrl = None,
+    token: Token = None,
+) -> None:
+    """Have configurations tried before new suggestions."""
+    from hpsearch.cli.connection import connect
+
+    configurations = [_json_object(text) for text in parameters]
+    with connect(server, token) as client:
+        for trial in client.study(name).enqueue(*configurations):
+            say(f"trial {trial.number} waits: {shown_parameters(trial.parameters)}")
+
+
+@app.command()
+def retry(
+    name: StudyName,
+    number: Annotated[list[int] | None, typer.Option(help="A failed trial; repeat for more; all without.")] = None,
+    server: ServerUrl = None,
+    token: Token = None,
+) -> None:
+    """Let failed trials run again, under their numbers."""
+    from hpsearch.cli.connection import connect
+
+    with connect(server, token) as client:
+        again = client.study(name).retry_failed(*(number or ()))
+    say(f"{len(again)} trials wait to run again")
+
+
+@app.command()
+def pause(name: StudyName, server: ServerUrl = None, token: Token = None) -> None:
+    """Hand out no more trials; running ones are handed back."""
+    _steer(name, server, token, "pause")
+
+
+@app.command()
+def resume(name: StudyName, server: ServerUrl = None, token: Token = None) -> None:
+    """Open a paused study again."""
+    _steer(name, server, token, "resume")
+
+
+@app.command()
+def stop(name: StudyName, server: ServerUrl = None, token: Token = None) -> None:
+    """End a study for good; what runs or waits is cancelled."""
+    _steer(name, server, token, "stop")
+
+
+@app.command()
+def delete(
+    name: StudyName,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    server: ServerUrl = None,
+    token: Token = None,
+) -> None:
+    """Remove a study with its trials and artifacts."""
+    from hpsearch.cli.connection import connect
+
+    with connect(server, token) as client:
+        study = client.study(name)
+        if not yes:
+            typer.confirm(f"Remove {name} with {study.info.counts.finished} finished trials?", abort=True)
+        study.delete()
+
+
+def _steer(name: str, server: str | None, token: str | None, verb: str) -> None:
+    from hpsearch.cli.connection import connect
+
+    with connect(server, token) as client:
+        _say_study(getattr(client.study(name), verb)())
+
+
+def _states(names: list[str] | None) -> list[Any]:
+    from hpsearch.errors import Fault, InvalidInput, near
+    from hpsearch.trials import TrialState
+
+    known = [state.value for state in TrialState]
+    faults = [
+        Fault("--state", f"{name!r} is no state; known: {', '.join(known)}", near(name, known))
+        for name in names or ()
+        if name not in known
+    ]
+    if faults:
+        raise InvalidInput(faults=faults)
+    return [TrialState(name) for name in names or ()]
+
+
+def _all_pages(client: Any, path: str, **query: Any) -> dict[str, Any]:
+    """Every item of a list that the server pages."""
+    items: list[Any] = []
+    cursor: dict[str, Any] = {}
+    while True:
+        page = client.get_json(path, limit=1000, **query, **cursor)
+        items += page["items"]
+        if page["next"] is None:
+            return {"items": items, "next": None}
+        cursor = {"cursor": page["next"]}
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    from hpsearch.errors import Fault, InvalidInput
+
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise InvalidInput(faults=[Fault("--parameters", f"is not JSON: {error}")]) from error
+    if not isinstance(value, dict):
+        raise InvalidInput(faults=[Fault("--parameters", f"must be a JSON object, not {text}")])
+    return value
+
+
+def _say_study(study: "Study") -> None:
+    counts = study.counts
+    of = "" if study.spec.budget.trials is None else f" of {study.spec.budget.trials}"
+    say(f"{study.name}: {study.state}" + (f" ({study.reason})" if study.reason else ""))
+    say(
+        f"  {counts.finished}{of} trials finished: {counts.complete} complete, {counts.pruned} pruned, "
+        f"{counts.failed} failed; {counts.running} running, {counts.waiting} waiting"
+    )
+    if study.best_value is not None:
+        say(f"  best: trial {study.best_number}, {study.spec.objective.metric} {shown(study.best_value)}")
+
+
+def _say_best(found: "Best") -> None:
+    if found.trial is None:
+        say(f"{found.study} has no complete trial yet ({found.state})")
+        return
+    say(f"{found.study}: trial {found.trial.number}, value {shown(found.trial.value)} ({found.state})")
+    for title, values in (("parameters", found.trial.parameters), ("metrics", found.trial.metrics)):
+        say(f"  {title}:")
+        for key, value in values.items():
+            say(f"    {key}: {shown(value)}")

@@ -1,0 +1,1 @@
+"""The recurrent objective. Torch is imported by `model`, `loop`, `checkpoint` and `objective` alone."""

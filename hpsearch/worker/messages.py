@@ -1,0 +1,83 @@
+"""What the agent and a slot's child process say to each other over their pipe: plain frozen values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from hpsearch.errors import HpsearchError
+from hpsearch.trials import Decision, Metrics, Scalar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Briefing:
+    """To the child, first of all."""
+
+    objectives: Mapping[str, str]
+    """Import paths by name."""
+    threads: int
+    folder: Path
+    """The agent's own, to be removed if the agent dies."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """To the child: run this trial."""
+
+    objective: str
+    parameters: Mapping[str, Scalar]
+    seed: int
+    metric: str
+    direction: Literal["minimize", "maximize"]
+    workspace: Path
+    data_roots: tuple[Path, ...]
+    checkpoint: Path | None
+    number: int
+    attempt: int
+
+
+Reply = Decision | HpsearchError
+"""To the child: the answer to `Measured` or `Saving`. An error is raised where the objective waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """From the child: every objective is imported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """From the child: an objective cannot be imported; the process ends."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """From the child: a report; it waits for the reply."""
+
+    step: int
+    value: float
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """From the child: a file to keep with the trial; it waits for the reply."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """From the child: the trial is over, and it is ready for the next one."""
+
+    state: Literal["complete", "pruned", "failed"]
+    value: float | None = None
+    metrics: Metrics = field(default_factory=dict)
+    reason: str | None = None
+    traceback: str | None = None
+
+
+FromChild = Ready | Broken | Measured | Saving | Ended

@@ -1,0 +1,91 @@
+"""Reports, results and releases on their way to the service: kept until they are answered, sent in batches."""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from hpsearch.errors import HpsearchError
+from hpsearch.gateway import Gateway
+from hpsearch.trials import Decision, Receipt, Release, Report, Result
+from hpsearch.worker.backoff import FATAL, REFUSALS, Backoff
+from hpsearch.worker.letters import Answered, Fatal, Item, Letter, Refused
+
+I = TypeVar("I", Report, Result, Release)  # noqa: E741
+
+
+class Outbox:
+    """What the trials have to say, at most one item a trial: a newer one takes the place of the older."""
+
+    def __init__(self, gateway: Gateway, post: Callable[[Letter], None], hurried: threading.Event) -> None:
+        self._gateway = gateway
+        self._post = post
+        self._backoff = Backoff("sending to the service", hurried)
+        self._items: dict[str, Item] = {}
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def put(self, item: Item) -> None:
+        """Send an item as soon as the line is free."""
+        with self._changed:
+            self._items[item.lease.token] = item
+            self._changed.notify()
+
+    def drop(self, item: Item) -> None:
+        """Do not send an item any more; it may be on its way already."""
+        with self._changed:
+            if self._items.get(item.lease.token) is item:
+                del self._items[item.lease.token]
+
+    def tokens(self) -> list[str]:
+        """Tokens of the leases with something unanswered."""
+        with self._changed:
+            return list(self._items)
+
+    def close(self) -> None:
+        """Send nothing more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    def run(self) -> None:
+        """Send until closed: everything that is ready goes together."""
+        while items := self._wait():
+            self._deliver(self._gateway.report, [item for item in items if isinstance(item, Report)])
+            self._deliver(self._gateway.tell, [item for item in items if isinstance(item, Result)])
+            self._deliver(self._gateway.release, [item for item in items if isinstance(item, Release)])
+
+    def _wait(self) -> list[Item]:
+        """What is to be sent; nothing once closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._items or self._closed)
+            return [] if self._closed else list(self._items.values())
+
+    def _deliver(self, call: Callable[[list[I]], Sequence[Decision | Receipt]], items: list[I]) -> None:
+        """Send items of one kind; those that get no answer stay for the next round."""
+        if not items:
+            return
+        try:
+            answers = list(zip(items, call(items), strict=True))
+        except FATAL as error:
+            self._post(Fatal(error))
+            self.close()
+        except REFUSALS as error:
+            self._refused(call, items, error)
+        except Exception as error:
+            self._backoff.failed(error)
+        else:
+            self._backoff.succeeded()
+            for item, answer in answers:
+                self.drop(item)
+                self._post(Answered(item, answer))
+
+    def _refused(
+        self, call: Callable[[list[I]], Sequence[Decision | Receipt]], items: list[I], error: HpsearchError
+    ) -> None:
+        """One bad item must not take the others with it: each goes alone."""
+        if len(items) > 1:
+            for item in items:
+                self._deliver(call, [item])
+            return
+        self.drop(items[0])
+        self._post(Refused(items[0], error))

@@ -1,0 +1,170 @@
+"""The child process of a slot: imports the objectives once, then runs trial after trial as the agent sends them.
+
+It speaks to the agent over a pipe and to nobody else: no HTTP, no token.
+"""
+
+import math
+import operator
+import os
+import select
+import shutil
+import signal
+import sys
+import threading
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any, NoReturn
+
+from hpsearch.errors import HpsearchError
+from hpsearch.objectives.objective import Objective, TrialContext, TrialResult
+from hpsearch.trials import Decision, Metrics
+from hpsearch.worker.messages import Briefing, Broken, Ended, FromChild, Measured, Ready, Reply, Saving, Task
+
+
+class Diverged(BaseException):
+    """An objective reported a value that is not finite. Not an `Exception`: no objective's own `except` shall keep it
+    from ending the trial."""
+
+
+def run_slot(connection: Connection) -> None:
+    """A child process's life, from the imports until the agent lets go of the connection."""
+    briefing: Briefing = connection.recv()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # stopping is the agent's business
+    threading.Thread(target=_die_with_agent, args=(connection, briefing.folder), daemon=True).start()
+    try:
+        loaded = {name: _load(path) for name, path in briefing.objectives.items()}
+    except Exception as error:
+        _say(connection, Broken(_described(error)))
+        return
+    _say(connection, Ready())
+    while True:
+        task: Task = _hear(connection)
+        _limit_torch(briefing.threads)
+        _say(connection, _run_trial(loaded[task.objective], task, connection))
+
+
+def _die_with_agent(connection: Connection, folder: Path) -> None:
+    """Wait until the agent has gone, however it went; then end this process and all that the objective started."""
+    line = select.poll()
+    line.register(connection.fileno(), 0)  # no event but the hang-up: what the agent says is read elsewhere
+    line.poll()
+    shutil.rmtree(folder, ignore_errors=True)
+    os.killpg(0, signal.SIGKILL)
+
+
+def _say(connection: Connection, message: FromChild) -> None:
+    try:
+        connection.send(message)
+    except OSError:
+        _await_the_end()
+
+
+def _hear(connection: Connection) -> Any:
+    try:
+        return connection.recv()
+    except (EOFError, OSError):
+        _await_the_end()
+
+
+def _await_the_end() -> NoReturn:
+    """The agent has gone: `_die_with_agent` is at work."""
+    while True:
+        signal.pause()
+
+
+def _load(path: str) -> Objective:
+    objective: Objective = resolve_name(path)()
+    return objective
+
+
+def _limit_torch(threads: int) -> None:
+    """Hold torch to its threads, whatever an objective set; the environment sees to numpy and the like."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(threads)
+
+
+def _run_trial(objective: Objective, task: Task, connection: Connection) -> Ended:
+    """Run one trial to whatever end it takes, short of the process's own."""
+    line = _Line(connection)
+    context = TrialContext(
+        seed=task.seed,
+        metric=task.metric,
+        direction=task.direction,
+        workspace=task.workspace,
+        data_roots=task.data_roots,
+        report=line.report,
+        save_artifact=line.save_artifact,
+        checkpoint=task.checkpoint,
+        number=task.number,
+        attempt=task.attempt,
+    )
+    try:
+        return _ended(objective(task.parameters, context))
+    except Diverged as error:
+        return Ended("failed", reason=str(error))
+    except HpsearchError as error:  # says what is wrong; where it was raised adds nothing
+        return Ended("failed", reason=_described(error))
+    except (Exception, SystemExit) as error:
+        return Ended("failed", reason=_described(error), traceback=traceback.format_exc())
+
+
+class _Line:
+    """What a running trial says to the agent, and hears."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._verdict: Decision | None = None
+
+    def report(self, step: int, value: float, metrics: Metrics) -> Decision:
+        """See `TrialContext.report`."""
+        if self._verdict is not None:
+            return self._verdict
+        step, value = operator.index(step), float(value)
+        if not math.isfinite(value):
+            raise Diverged(f"reported {value} at step {step}")
+        decision = Decision(self._ask(Measured(step, value, _plain(metrics))))
+        if decision in (Decision.PAUSE, Decision.LOST):
+            self._verdict = decision
+        return decision
+
+    def save_artifact(self, name: str, path: Path) -> None:
+        """See `TrialContext.save_artifact`."""
+        path = Path(path).absolute()
+        if not path.is_file():
+            raise FileNotFoundError(f"artifact {name!r}: there is no file {path}")
+        if self._verdict is not Decision.LOST and self._ask(Saving(name, path)) is Decision.LOST:
+            self._verdict = Decision.LOST
+
+    def _ask(self, message: Measured | Saving) -> Decision:
+        _say(self._connection, message)
+        reply: Reply = _hear(self._connection)
+        if isinstance(reply, HpsearchError):
+            raise reply
+        return reply
+
+
+def _ended(result: object) -> Ended:
+    """What an objective returned, made plain and checked."""
+    if not isinstance(result, TrialResult):
+        return Ended("failed", reason=f"TypeError: the objective returned {result!r:.200}, not a TrialResult")
+    metrics = _plain(result.metrics)
+    if result.state != "complete":
+        return Ended(result.state, metrics=metrics, reason=result.reason)
+    if result.value is None or not math.isfinite(result.value):
+        return Ended("failed", metrics=metrics, reason=f"ended with the value {result.value}")
+    return Ended("complete", float(result.value), metrics, result.reason)
+
+
+def _plain(metrics: Metrics) -> dict[str, float | None]:
+    """Metrics as Python's own floats, None for what is not finite: no numpy or torch scalar leaves this process."""
+    plain = {str(name): None if value is None else float(value) for name, value in metrics.items()}
+    return {name: value if value is None or math.isfinite(value) else None for name, value in plain.items()}
+
+
+def _described(error: BaseException) -> str:
+    """An exception in one line: its type and message."""
+    message = str(error)
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__

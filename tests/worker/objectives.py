@@ -1,0 +1,227 @@
+"""An objective that does in a slot whatever a test tells it to."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from hpsearch.errors import Fault, InvalidInput
+from hpsearch.objectives.objective import MetricInfo, ObjectiveInfo, ParameterInfo, TrialContext, TrialResult
+from hpsearch.trials import Decision, Scalar
+
+SCRIPTED = ObjectiveInfo(
+    name="scripted",
+    description="Acts.",
+    parameters=(
+        ParameterInfo(name="x", type="float", meaning="Its square is the value."),
+        ParameterInfo(name="act", type="str", default="descend", meaning="What to do."),
+        ParameterInfo(name="steps", type="int", low=0, default=3, meaning="Reports."),
+        ParameterInfo(name="seconds", type="float", low=0, default=0.0, meaning="Time a step."),
+        ParameterInfo(name="attempts", type="int", default=1, meaning="The attempts that misbehave."),
+        ParameterInfo(name="folder", type="str", default="", meaning="Where to leave traces for the test."),
+    ),
+    metrics=(MetricInfo(name="loss", direction="minimize", meaning="The square."),),
+)
+PATHS = {"scripted": "tests.worker.objectives:Scripted"}
+CHECKPOINT = "checkpoint.safetensors"
+
+
+class Scripted:
+    """Counts its trials: the same object serves all of a slot."""
+
+    def __init__(self) -> None:
+        self.trials = 0
+
+    def __call__(self, parameters: Mapping[str, Scalar], context: TrialContext) -> TrialResult:
+        self.trials += 1
+        script = Script(parameters, context)
+        trace(script, pid=os.getpid(), trials=self.trials, workspace=str(context.workspace))
+        assert not list(context.workspace.iterdir())
+        (context.workspace / "scratch").write_text("left behind")
+        if context.attempt > int(script["attempts"]):
+            return descend(script)
+        return ACTS[str(script["act"])](script)
+
+
+class Script:
+    """A trial's parameters, the defaults filled in, and its context."""
+
+    def __init__(self, parameters: Mapping[str, Scalar], context: TrialContext) -> None:
+        self.parameters = {info.name: info.default for info in SCRIPTED.parameters} | dict(parameters)
+        self.context = context
+
+    def __getitem__(self, name: str) -> float | str:
+        value = self.parameters[name]
+        assert isinstance(value, int | float | str)
+        return value
+
+    @property
+    def loss(self) -> float:
+        return float(self["x"]) ** 2
+
+
+def trace(script: Script, **what: object) -> None:
+    """Leave a trace for the test, where it named a folder."""
+    if folder := script["folder"]:
+        context = script.context
+        name = f"{context.number}-{context.attempt}-{time.monotonic_ns()}.json"
+        partial = Path(str(folder), name + ".part")
+        partial.write_text(json.dumps({"number": context.number, "attempt": context.attempt} | what))
+        partial.rename(Path(str(folder), name))
+
+
+def descend(script: Script, first: int = 1) -> TrialResult:
+    """Report every step and end complete, as a good objective does."""
+    for step in range(first, int(script["steps"]) + 1):
+        time.sleep(float(script["seconds"]))
+        decision = script.context.report(step, script.loss + 1 / step, {"step": step})
+        if decision is Decision.PRUNE:
+            return TrialResult(state="pruned", reason="told to")
+        if decision is not Decision.CONTINUE:
+            trace(script, decision=decision)
+            return TrialResult(state="complete", value=-1.0)  # must be dropped
+    return TrialResult(state="complete", value=script.loss, metrics={"seed": script.context.seed % 1000})
+
+
+def resume(script: Script) -> TrialResult:
+    """Keep a checkpoint each step; killed after the second step of the first attempt."""
+    checkpoint = script.context.checkpoint
+    start = json.loads(checkpoint.read_text())["step"] if checkpoint else 0
+    trace(script, start=start)
+    for step in range(start + 1, int(script["steps"]) + 1):
+        script.context.report(step, script.loss + 1 / step, {})
+        path = script.context.workspace / "state"
+        path.write_text(json.dumps({"step": step}))
+        script.context.save_artifact(CHECKPOINT, path)
+        if script.context.attempt == 1 and step == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return TrialResult(state="complete", value=script.loss)
+
+
+def crash(script: Script) -> TrialResult:
+    script.context.report(1, 1.0, {})
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("dead")
+
+
+def leave(script: Script) -> TrialResult:
+    os._exit(3)
+
+
+def hang(script: Script) -> TrialResult:
+    script.context.report(1, 1.0, {})
+    time.sleep(600)
+    raise AssertionError("killed long before")
+
+
+def abandon(script: Script) -> TrialResult:
+    """Hang with a process started beside."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    trace(script, grandchild=process.pid)
+    return hang(script)
+
+
+def raise_error(script: Script) -> TrialResult:
+    raise ValueError("no good")
+
+
+def refuse(script: Script) -> TrialResult:
+    raise InvalidInput(faults=[Fault("x", "must be better"), Fault("file", "is missing")])
+
+
+def leave_by_exit(script: Script) -> TrialResult:
+    sys.exit(4)
+
+
+def diverge(script: Script) -> TrialResult:
+    script.context.report(1, 1.0, {})
+    try:
+        script.context.report(2, float("nan"), {})
+    except Exception:
+        return TrialResult(state="complete", value=0.0)
+    raise AssertionError("not raised")
+
+
+def diverge_at_the_end(script: Script) -> TrialResult:
+    return TrialResult(state="complete", value=float("inf"), metrics={"loss": float("inf")})
+
+
+def speak_numpy(script: Script) -> TrialResult:
+    import numpy as np
+
+    script.context.report(int(np.int64(1)), np.float32(0.5), {"nan": np.float64("nan"), "two": np.int32(2), "no": None})
+    return TrialResult(
+        state="complete", value=np.float64(0.25), metrics={"inf": np.float32("inf"), "three": np.int8(3)}
+    )
+
+
+def show_environment(script: Script) -> TrialResult:
+    import torch
+
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    trace(
+        script,
+        threads=[os.environ.get(name) for name in names],
+        torch=torch.get_num_threads(),
+        secrets=[name for name in os.environ if "TOKEN" in name],
+        group=os.getpgid(0),
+    )
+    return descend(script)
+
+
+def save(script: Script) -> TrialResult:
+    path = script.context.workspace / "weights"
+    path.write_bytes(b"weights of %d" % script.context.number)
+    script.context.save_artifact("model.safetensors", path)
+    return descend(script)
+
+
+def save_too_much(script: Script) -> TrialResult:
+    path = script.context.workspace / "weights"
+    path.write_bytes(bytes(2**20 + 1))
+    script.context.save_artifact("model.safetensors", path)
+    return descend(script)
+
+
+def save_nothing(script: Script) -> TrialResult:
+    script.context.save_artifact("model.safetensors", script.context.workspace / "weights")
+    return descend(script)
+
+
+def return_nonsense(script: Script) -> TrialResult:
+    return 0.5  # type: ignore[return-value]
+
+
+ACTS: Mapping[str, Callable[[Script], TrialResult]] = {
+    act.__name__: act
+    for act in (
+        descend,
+        resume,
+        crash,
+        leave,
+        hang,
+        abandon,
+        raise_error,
+        refuse,
+        leave_by_exit,
+        diverge,
+        diverge_at_the_end,
+        speak_numpy,
+        show_environment,
+        save,
+        save_too_much,
+        save_nothing,
+        return_nonsense,
+    )
+}
+
+
+class Unimportable:
+    """An objective whose library is not installed here."""
+
+    def __init__(self) -> None:
+        raise ModuleNotFoundError("No module named 'torch'")
