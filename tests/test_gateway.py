@@ -1,0 +1,107 @@
+"""What every gateway gives: the service in process and the client over HTTP, on each database."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from hpsearch.client import Client
+from hpsearch.errors import ArtifactNotFound, InvalidInput, LeaseLost, StudyNotFound, WorkerNotFound, WorkerReplaced
+from hpsearch.gateway import Gateway, Registration
+from hpsearch.service import Service
+from hpsearch.settings import Settings
+from hpsearch.trials import Decision, Lease, Receipt, Release, Report, Result, TrialState, trial_seed
+from tests.conftest import toy_study
+from tests.servers import serving
+
+STRANGER = Lease(study="bowl", number=0, token="guess", attempt=1)
+
+
+@pytest.fixture(params=["service", "client"])
+def gateway(request: pytest.FixtureRequest, service: Service, settings: Settings) -> Iterator[Gateway]:
+    service.create_study(toy_study())
+    with ExitStack() as stack:
+        if request.param == "service":
+            yield service
+        else:
+            url = stack.enter_context(serving(service, settings))
+            yield stack.enter_context(Client(url, retries=0))
+
+
+def registration(session: str = "s1", name: str = "w") -> Registration:
+    return Registration(name=name, session=session, host="here", pid=1, slots=2, objectives=("toy",), version="0")
+
+
+def test_a_trial_from_claim_to_tell(gateway: Gateway) -> None:
+    terms = gateway.register(registration())
+    assert terms.renew_seconds < terms.lease_seconds
+    first, second = gateway.claim("w", "s1", [], 2)
+    assert gateway.claim("w", "s1", [], 2) == [first, second]
+    assert (first.lease.number, first.lease.attempt, first.seed) == (0, 1, trial_seed(0, 0))
+    assert first.objective.name == "toy"
+    assert first.objective.metric == "depth"
+    assert set(first.parameters) == {"x"}
+    reports = [Report(lease=item.lease, step=1, value=1.0, metrics={"a": 0.5, "b": None}) for item in (second, first)]
+    assert gateway.report(reports) == [Decision.CONTINUE] * 2
+    assert gateway.renew([first.lease, STRANGER]) == [Decision.CONTINUE, Decision.LOST]
+    results = [
+        Result(lease=first.lease, state=TrialState.COMPLETE, values=(0.5,), metrics={"a": 1.0}),
+        Result(lease=STRANGER, state=TrialState.FAILED, reason="no"),
+        Result(lease=second.lease, state=TrialState.FAILED, reason="diverged"),
+    ]
+    receipts = [Receipt.ACCEPTED, Receipt.LOST, Receipt.ACCEPTED]
+    assert gateway.tell(results) == receipts
+    assert gateway.tell(results) == receipts
+    other = Result(lease=first.lease, state=TrialState.COMPLETE, values=(0.25,))
+    assert gateway.tell([other]) == [Receipt.CONFLICT]
+
+
+def test_a_trial_handed_back_goes_to_the_next(gateway: Gateway) -> None:
+    gateway.register(registration())
+    (assignment,) = gateway.claim("w", "s1", [], 1)
+    assert gateway.release([Release(lease=assignment.lease, reason="leaving")]) == [Receipt.ACCEPTED]
+    gateway.register(registration(name="v"))
+    (again,) = gateway.claim("v", "s1", [], 1)
+    assert (again.lease.number, again.lease.attempt, again.parameters) == (0, 2, assignment.parameters)
+    assert gateway.report([Report(lease=assignment.lease, step=1, value=0.0)]) == [Decision.LOST]
+
+
+def test_a_worker_must_be_known_and_the_last_of_its_name(gateway: Gateway) -> None:
+    with pytest.raises(WorkerNotFound):
+        gateway.claim("w", "s1", [], 1)
+    gateway.register(registration("s1"))
+    gateway.register(registration("s2"))
+    with pytest.raises(WorkerReplaced):
+        gateway.claim("w", "s1", [], 1)
+
+
+def test_an_artifact_and_a_checkpoint(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.register(registration())
+    (assignment,) = gateway.claim("w", "s1", [], 1)
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(bytes(range(256)) * 10_000)
+    record = gateway.put_artifact(assignment.lease, "checkpoint.safetensors", source)
+    assert record.size == 2_560_000
+    assert gateway.get_artifact("bowl", 0, "checkpoint.safetensors", target) == record
+    assert target.read_bytes() == source.read_bytes()
+    with pytest.raises(LeaseLost):
+        gateway.put_artifact(STRANGER, "x", source)
+    with pytest.raises(InvalidInput):
+        gateway.put_artifact(assignment.lease, "no name", source)
+    with pytest.raises(ArtifactNotFound):
+        gateway.get_artifact("bowl", 0, "none", target)
+    with pytest.raises(StudyNotFound):
+        gateway.get_artifact("none", 0, "none", target)
+    gateway.release([Release(lease=assignment.lease, reason="crash", crashed=True)])
+    (again,) = gateway.claim("w", "s1", [], 1)
+    assert again.checkpoint == record
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_report_that_makes_no_sense_is_refused_whole(gateway: Gateway) -> None:
+    gateway.register(registration())
+    first, second = gateway.claim("w", "s1", [], 2)
+    with pytest.raises(InvalidInput):
+        gateway.report([Report(lease=first.lease, step=1, value=1.0), Report(lease=second.lease, step=-1, value=1.0)])
+    assert gateway.report([Report(lease=first.lease, step=1, value=2.0)]) == [Decision.CONTINUE]
