@@ -1,5 +1,6 @@
 """`hpsearch run`: a study on this machine, from its file to its best trials."""
 
+import shlex
 import signal
 import socket
 from collections.abc import Iterator
@@ -121,7 +122,8 @@ def _conclude(study: StudyHandle, settings: Settings, token: str | None) -> None
     say(f"{study.name} is {info.state}: {info.reason}")
     _show_best(info, list(study.trials(TrialState.COMPLETE)))
     later = f"http://127.0.0.1:{settings.port}/api/v1/studies/{study.name}/best"
-    say(f"its best trial, at any time:\n  hpsearch serve &\n  {_curl(later, token)}")
+    serve = f"hpsearch serve --home {shlex.quote(str(settings.home_folder))} --port {settings.port} &"
+    say(f"its best trial, at any time:\n  {serve}\n  {_curl(later, token)}")
 
 
 def _show_best(info: Study, trials: list[Trial]) -> None:
