@@ -12,7 +12,7 @@ from hpsearch.cli.output import emit_table, say, shown
 from hpsearch.cli.processes import Child, running_server, wait_for_server
 from hpsearch.cli.progress import follow
 from hpsearch.client import Client, StudyHandle
-from hpsearch.errors import Conflict, Fault, InvalidSpec, StudyExists
+from hpsearch.errors import Conflict, Fault, InvalidSpec, StudyExists, Unavailable
 from hpsearch.objectives.check import study_faults
 from hpsearch.objectives.rnn.parameters import INFO
 from hpsearch.settings import Settings
@@ -30,7 +30,8 @@ def run_study(file: Path, settings: Settings, *, slots: int | None, keep_serving
     spec = _checked(file)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # both mean: stop cleanly
     token = settings.token.get_secret_value() if settings.token else None
-    with _server(settings, token) as url, Client(url, token, retries=20) as client:
+    # a server of our own does not come back; that of another terminal may
+    with _server(settings, token) as (url, own), Client(url, token, retries=2 if own else 20) as client:
         study = _create(client, spec)
         poll = f"{url}/api/v1/studies/{study.name}/best"
         say(f"{study.name} on {url}; poll its best trial with\n  {_curl(poll, token)}")
@@ -39,6 +40,10 @@ def run_study(file: Path, settings: Settings, *, slots: int | None, keep_serving
                 _work(study, settings, file, url, slots)
         except KeyboardInterrupt:
             say(f"\nstopped at {study.refresh().counts.finished} trials; the same command goes on from here")
+            raise
+        except Unavailable:
+            if own is not None:
+                own.check()  # a better reason, where there is one
             raise
         _conclude(study, settings, token)
         if keep_serving:
@@ -70,18 +75,18 @@ def _create(client: Client, spec: StudySpec) -> StudyHandle:
 
 
 @contextmanager
-def _server(settings: Settings, token: str | None) -> Iterator[str]:
-    """The URL of a server on this home: the one that runs already, or one for as long as this command."""
+def _server(settings: Settings, token: str | None) -> Iterator[tuple[str, Child | None]]:
+    """The URL of a server on this home: the one that runs already, or one for as long as this command, its child."""
     file = settings.home_folder / "server.json"
     url = running_server(file, token)
     if url is not None:
-        yield url
+        yield url, None
         return
     port = settings.port if _is_free(settings.port) else 0
     arguments = ["serve", "--host", "127.0.0.1", "--port", str(port)]
     server = Child(arguments, settings.home_folder / "logs" / "serve.log", _environment(settings))
     try:
-        yield wait_for_server(server, file, token)
+        yield wait_for_server(server, file, token), server
     finally:
         server.stop(HAND_BACK_SECONDS)
 

@@ -1,6 +1,8 @@
 """Data sets by name: the built-in ones, and files below a worker's data folders."""
 
 import csv
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,7 +30,7 @@ def read_dataset(options: Mapping[str, Any], roots: Sequence[Path]) -> Dataset:
     if name in BUILT_IN:
         data = _built_in(name, options)
     elif name.endswith(SUFFIXES):
-        data = _file(resolve(name, roots), options)
+        data = _file(resolve(name, roots), options, roots)
     else:
         known = f"known: {', '.join(BUILT_IN)}, or a file ({', '.join(SUFFIXES)})"
         raise setting_fault("dataset", f"{name!r} is no data set; {known}", near(name, BUILT_IN))
@@ -40,12 +42,21 @@ def read_dataset(options: Mapping[str, Any], roots: Sequence[Path]) -> Dataset:
 
 def resolve(name: str, roots: Sequence[Path]) -> Path:
     """The file of this name below one of the folders, wherever its links lead; `InvalidInput` for any other."""
-    for root in roots:
-        found = (root / name).resolve()
-        if found.is_relative_to(root.resolve()) and found.is_file():
+    for root in roots if ".." not in Path(name).parts else ():
+        if found := _below((root,), root / name):
             return found
     folders = ", ".join(map(str, roots)) or "none"
     raise setting_fault("dataset", f"there is no file {name!r} below the data folders of this worker ({folders})")
+
+
+def _below(roots: Sequence[Path], path: Path) -> Path | None:
+    """The file that a path leads to, if it is below one of the folders."""
+    try:
+        found = path.resolve()
+        inside = any(found.is_relative_to(root.resolve()) for root in roots)
+        return found if inside and found.is_file() else None
+    except (OSError, ValueError, RuntimeError):  # a name too long or with a NUL in it, links in a circle
+        return None
 
 
 def _built_in(name: str, options: Mapping[str, Any]) -> Dataset:
@@ -53,7 +64,8 @@ def _built_in(name: str, options: Mapping[str, Any]) -> Dataset:
         return _digits()
     if name == "japanese_vowels":
         folder = Path("datasets", "data", "JapaneseVowels")
-        return _ts_pair(_in_package(("sktime", "aeon"), folder / "JapaneseVowels_TRAIN.ts"))
+        train = _in_package(("sktime", "aeon"), folder / "JapaneseVowels_TRAIN.ts")
+        return _ts_pair(train, (train.parent,))
     path = _in_package(("vega_datasets",), Path("_data", "seattle-temps.csv"))
     with path.open(newline="") as file:
         values = np.array([[row["temp"]] for row in csv.DictReader(file)], dtype=np.float32)
@@ -84,23 +96,33 @@ def _in_package(packages: Sequence[str], path: Path) -> Path:
     raise setting_fault("dataset", f"needs the package {' or '.join(packages)}: pip install 'hpsearch[datasets]'")
 
 
-def _file(path: Path, options: Mapping[str, Any]) -> Dataset:
+def _file(path: Path, options: Mapping[str, Any], roots: Sequence[Path]) -> Dataset:
     try:
         if path.suffix == ".npz":
             return _npz(path, options)
         if path.suffix == ".ts":
-            return _ts_pair(path)
+            return _ts_pair(path, roots)
         columns = Columns(*(options[name] for name in ("target", "features", "group", "order")))
         return table_dataset(read_table(path), columns, options["task"], options["window"], options["horizon"])
     except OSError as error:
         raise setting_fault("dataset", f"cannot read {path.name}: {error.strerror or error}") from error
 
 
-def _ts_pair(path: Path) -> Dataset:
-    """A `.ts` file; `X_TRAIN.ts` with the `X_TEST.ts` beside it, where there is one."""
+def _ts_pair(path: Path, roots: Sequence[Path]) -> Dataset:
+    """A `.ts` file; `X_TRAIN.ts` with the `X_TEST.ts` beside it, where there is one.
+
+    That one too must lie below the folders, wherever its links lead.
+    """
     series, labels, is_class = read_ts(path)
     beside = path.with_name(path.name.replace("_TRAIN.ts", "_TEST.ts"))
-    others = read_ts(beside) if beside != path and beside.is_file() else None
+    others = None
+    if beside != path and (beside.is_symlink() or beside.exists()):
+        found = _below(roots, beside)
+        if found is None:
+            raise setting_fault("dataset", f"{beside.name} leads to no file below the data folders of this worker")
+        others = read_ts(found)
+        if others[2] is not is_class:
+            raise setting_fault("dataset", f"{path.name} and {beside.name}: one has classes, the other numbers")
     both = [labels, others[1]] if others else [labels]
     classes: tuple[str, ...] = ()
     if is_class:
@@ -120,14 +142,15 @@ def _npz(path: Path, options: Mapping[str, Any]) -> Dataset:
     [sequences]. Without y, x is one series to forecast: [steps, features] or [steps].
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # opened here: numpy leaves a file open whose archive turns out damaged
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name.lower(): file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, KeyError) as error:
+    except (ValueError, TypeError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise setting_fault("dataset", f"{path.name} is no .npz of plain arrays: {error}") from error
     suffix = "_train" if "x_train" in arrays else ""
     if f"x{suffix}" not in arrays:
         raise setting_fault("dataset", f"{path.name} has no array x or x_train; arrays: {', '.join(arrays)}")
-    if f"y{suffix}" not in arrays:
+    if f"y{suffix}" not in arrays and not suffix:
         values = _numbers(arrays["x"], "x")
         values = values[:, None] if values.ndim == 1 else values
         if values.ndim != 2:
@@ -141,10 +164,10 @@ def _labelled(arrays: Mapping[str, AnyArray], suffix: str, task: str | None) -> 
     missing = next((f"y{name}" for name in names if f"y{name}" not in arrays), None)
     if missing:
         raise setting_fault("dataset", f"has no array {missing}")
-    labels = [arrays[f"y{name}"].reshape(len(arrays[f"y{name}"]), -1) for name in names]
-    if any(label.shape[1] != 1 for label in labels):
-        raise setting_fault("dataset", "y must hold one target a sequence")
-    flat = [label[:, 0] for label in labels]
+    flat = [arrays[f"y{name}"] for name in names]
+    flat = [label[:, 0] if label.ndim == 2 and label.shape[1] == 1 else label for label in flat]
+    if any(label.ndim != 1 or not len(label) for label in flat):
+        raise setting_fault("dataset", "y must hold one target a sequence, of one sequence at least")
     classes: tuple[str, ...] = ()
     if task == "regression" or (task is None and flat[0].dtype.kind == "f"):
         task, targets = "regression", [_numbers(label, "y") for label in flat]

@@ -70,13 +70,17 @@ def _read_parquet(path: Path) -> Table:
     columns: dict[str, AnyArray] = {}
     for name in table.column_names:
         values = table.column(name).to_numpy(zero_copy_only=False)
-        columns[name] = values.astype(np.float64) if values.dtype.kind in "iufb" else values.astype(np.str_)
+        # str() first: numpy cannot make text of lists
+        texts = values if values.dtype.kind == "M" else [str(value) for value in values]
+        columns[name] = values.astype(np.float64) if values.dtype.kind in "iufb" else np.array(texts, dtype=np.str_)
     return columns
 
 
 def table_dataset(table: Table, columns: Columns, task: str | None, window: int, horizon: int) -> Dataset:
     """A table as the study wants it read. Raises `InvalidInput`."""
     ordered = _sorted(table, columns)
+    if task == "forecast" and columns.group is not None:
+        raise setting_fault("group", "must be null for a forecast, which reads the table as one series")
     if task == "forecast" or (task is None and columns.group is None):
         return _series(ordered, columns, window, horizon)
     if columns.group is None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hpsearch.errors import near
 from hpsearch.objectives.rnn.faults import setting_fault
 from hpsearch.objectives.rnn.sequences import AnyArray, FloatArray
 
@@ -19,15 +20,19 @@ def read_ts(path: Path) -> tuple[list[FloatArray], AnyArray, bool]:
     except UnicodeDecodeError as error:
         raise setting_fault("dataset", f"{path.name} is not UTF-8 text") from error
     header, first = _header(path.name, lines)
-    if header.get("timestamps", "false") == "true":
+    if header.get("timestamps", "false").lower() == "true":
         raise setting_fault("dataset", f"{path.name} has timestamps, which are not read; give values alone")
-    is_class = header.get("classlabel", "false").split()[:1] == ["true"]
-    if not is_class and header.get("targetlabel", "false").split()[:1] != ["true"]:
+    flag, *classes = header.get("classlabel", "").split() or ["false"]
+    is_class = flag.lower() == "true"
+    if not is_class and header.get("targetlabel", "false").lower().split()[:1] != ["true"]:
         raise setting_fault("dataset", f"{path.name} has neither class labels nor targets")
     series, targets = [], []
     for number, line in enumerate(lines[first:], start=first + 1):
         if line.strip() and not line.startswith(("#", "%")):
             channels, target = _case(f"{path.name} line {number}", line)
+            if is_class and classes and target not in classes:
+                problem = f"{path.name} line {number} is of class {target!r}, which its header does not name"
+                raise setting_fault("dataset", problem, near(target, classes))
             series.append(channels)
             targets.append(target)
     return series, _targets(path.name, targets, is_class), is_class
@@ -37,12 +42,12 @@ def _header(name: str, lines: list[str]) -> tuple[dict[str, str], int]:
     """The header's fields, and where the cases begin."""
     fields: dict[str, str] = {}
     for number, line in enumerate(lines):
-        text = line.strip().lower()
-        if text.startswith("@data"):
+        text = line.strip()
+        if text.lower().startswith("@data"):
             return fields, number + 1
         if text.startswith("@"):
             key, _, value = text[1:].partition(" ")
-            fields[key] = value.strip()
+            fields[key.lower()] = value.strip()
     raise setting_fault("dataset", f"{name} has no line `@data`: it is no .ts file")
 
 

@@ -1,0 +1,189 @@
+"""The commands that talk to a server, against a real one."""
+
+import csv
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpsearch.client import Client, StudyHandle
+from hpsearch.errors import StudyNotFound
+from tests.cli.conftest import Command
+from tests.conftest import loop_study
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A study file for an outside loop, under a name of the test's own."""
+    path = tmp_path / "study.json"
+    path.write_text(json.dumps(loop_study(name=f"bowl-{uuid.uuid4().hex}")))
+    return path
+
+
+@pytest.fixture
+def study(client: Client, file: Path) -> StudyHandle:
+    """The study of that file, on the server, with three trials told: 4, 1 and a failure."""
+    study = client.create_study(file)
+    for value in (4.0, 1.0):
+        trial = study.ask()
+        assert trial
+        trial.report(1, value + 1)
+        trial.tell(value, {"test_depth": value + 0.5})
+    failing = study.ask()
+    assert failing
+    failing.fail("out of luck")
+    return study
+
+
+def test_create_is_idempotent(connected: Command, file: Path) -> None:
+    first, second = connected("study", "create", str(file)), connected("study", "create", str(file))
+    assert (first.code, second.code) == (0, 0)
+    assert first.output == second.output
+    assert first.output.startswith("bowl-")
+    assert "0 of 10 trials finished" in first.output
+
+
+def test_create_under_a_name_that_is_taken(connected: Command, file: Path, study: StudyHandle) -> None:
+    file.write_text(json.dumps(loop_study(name=study.name, seed=7)))
+    answer = connected("study", "create", str(file))
+    assert answer.code == 1
+    assert answer.complaints.startswith("error: ")
+    assert study.name in answer.complaints
+
+
+def test_reading_commands_print_the_servers_json(connected: Command, client: Client, study: StudyHandle) -> None:
+    path = f"studies/{study.name}"
+    for arguments, url in (
+        (["study", "show", study.name], path),
+        (["study", "best", study.name], f"{path}/best"),
+        (["study", "trials", study.name], f"{path}/trials"),
+        (["study", "trials", study.name, "--state", "failed"], f"{path}/trials?state=failed"),
+        (["study", "list"], "studies"),
+        (["workers"], "workers"),
+        (["objective", "list"], "objectives"),
+        (["objective", "show", "rnn"], "objectives/rnn"),
+    ):
+        answer = connected(*arguments, "--json")
+        assert answer.code == 0, answer.complaints
+        expected = client.get_json(*url.split("?")[:1], **dict(part.split("=") for part in url.split("?")[1:]))
+        assert answer.json == expected, arguments
+
+
+def test_list(connected: Command, study: StudyHandle) -> None:
+    head, *rows = connected("study", "list").rows
+    assert head == ["study", "state", "finished", "of", "running", "best", "trial"]
+    assert [study.name, "running", "3", "10", "0", "1", "1"] in rows
+
+
+def test_show(connected: Command, study: StudyHandle) -> None:
+    output = connected("study", "show", study.name).output
+    assert "3 of 10 trials finished: 2 complete, 0 pruned, 1 failed; 0 running, 0 waiting" in output
+    assert "best: trial 1, depth 1" in output
+
+
+def test_best(connected: Command, study: StudyHandle) -> None:
+    output = connected("study", "best", study.name).output
+    assert f"{study.name}: trial 1, value 1 (running)" in output
+    assert "x: " in output
+    assert "test_depth: 1.5" in output
+
+
+def test_best_waits_for_the_end(connected: Command, study: StudyHandle) -> None:
+    study.stop()
+    answer = connected("study", "best", study.name, "--wait")
+    assert (answer.code, "(stopped)" in answer.output) == (0, True)
+
+
+def test_best_of_a_study_without_one(connected: Command, client: Client, file: Path) -> None:
+    study = client.create_study(file)
+    assert connected("study", "best", study.name).output == f"{study.name} has no complete trial yet (running)\n"
+
+
+def test_trials(connected: Command, study: StudyHandle) -> None:
+    head, *rows = connected("study", "trials", study.name).rows
+    assert head[:3] == ["trial", "state", "value"]
+    assert [row[:3] for row in rows] == [["0", "complete", "4"], ["1", "complete", "1"], ["2", "failed", "-"]]
+    assert rows[2][-1] == "out of luck"
+    assert [row[0] for row in connected("study", "trials", study.name, "--state", "failed").rows[1:]] == ["2"]
+
+
+def test_a_misspelt_state_is_told_the_near_one(connected: Command, study: StudyHandle) -> None:
+    answer = connected("study", "trials", study.name, "--state", "complet")
+    assert answer.code == 1
+    assert "did you mean 'complete'?" in answer.complaints
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_export(connected: Command, study: StudyHandle, tmp_path: Path, form: str) -> None:
+    to = tmp_path / f"trials.{form}"
+    assert connected("study", "export", study.name, "--to", str(to)).code == 0
+    with to.open(newline="") as lines:
+        rows: list[dict[str, Any]] = list(csv.DictReader(lines) if form == "csv" else map(json.loads, lines))
+    assert [(int(row["number"]), row["state"]) for row in rows] == [(0, "complete"), (1, "complete"), (2, "failed")]
+
+
+def test_enqueue(connected: Command, study: StudyHandle) -> None:
+    answer = connected("study", "enqueue", study.name, "--parameters", '{"x": 2.5}', "--parameters", '{"x": -3}')
+    assert answer.code == 0, answer.complaints
+    assert answer.output == "trial 3 waits: x=2.5\ntrial 4 waits: x=-3\n"
+    asked = study.ask()
+    assert asked
+    assert (asked.number, asked.parameters["x"]) == (3, 2.5)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "complaint"), [("{x: 1}", "is not JSON"), ("[1]", "must be a JSON object"), ('{"y": 1}', "y")]
+)
+def test_enqueue_refuses(connected: Command, study: StudyHandle, parameters: str, complaint: str) -> None:
+    answer = connected("study", "enqueue", study.name, "--parameters", parameters)
+    assert answer.code == 1
+    assert complaint in answer.complaints
+    assert study.refresh().counts.waiting == 0
+
+
+def test_retry(connected: Command, study: StudyHandle) -> None:
+    assert connected("study", "retry", study.name).output == "1 trials wait to run again\n"
+    assert study.trial(2).state == "waiting"
+
+
+def test_pause_resume_stop(connected: Command, study: StudyHandle) -> None:
+    for verb, state in (("pause", "paused"), ("resume", "running"), ("stop", "stopped")):
+        answer = connected("study", verb, study.name)
+        assert (answer.code, study.refresh().state) == (0, state)
+        assert answer.output.startswith(f"{study.name}: {state}")
+    answer = connected("study", "resume", study.name)
+    assert (answer.code, answer.output) == (1, "")
+    assert "stopped" in answer.complaints
+
+
+def test_watch_ends_with_the_study(connected: Command, study: StudyHandle) -> None:
+    study.stop()
+    answer = connected("study", "watch", study.name)
+    assert answer.code == 0
+    assert "3/10 trials, 0 running, 0 pruned, 1 failed; best depth 1 by trial 1" in answer.output
+
+
+def test_delete(connected: Command, client: Client, study: StudyHandle) -> None:
+    assert connected("study", "delete", study.name, "--yes").code == 0
+    with pytest.raises(StudyNotFound):
+        client.study(study.name)
+
+
+def test_delete_asks_first(connected: Command, client: Client, study: StudyHandle) -> None:
+    assert connected("study", "delete", study.name).code == 1  # nobody there to say yes
+    assert client.study(study.name).name == study.name
+
+
+def test_objectives(connected: Command) -> None:
+    assert "rnn" in [row[0] for row in connected("objective", "list").rows]
+    shown = {row[0]: row for row in connected("objective", "show", "rnn").rows}
+    assert shown["learning_rate"][1] == "True"
+    assert "validation_accuracy" in shown
+
+
+def test_workers(connected: Command) -> None:
+    head, *rows = connected("workers").rows
+    assert head[0] == "worker"
+    assert rows == []
