@@ -37,8 +37,8 @@ def serve(settings: Settings, service: Service, on_ready: Callable[[str], None])
         # uvicorn raises the signal again when it is done: by then nobody must die of it, there is a service to close
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        _Server(config, app, lambda: on_ready(f"http://{host}:{listener.getsockname()[1]}")).run(sockets=[listener])
+        url = _url(settings.host, listener.getsockname()[1])
+        _Server(config, app, lambda: on_ready(url)).run(sockets=[listener])
     finally:
         listener.close()
         service.close()
@@ -60,6 +60,12 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._app.state.closing.set()
         super().handle_exit(sig, frame)
+
+
+def _url(host: str, port: int) -> str:
+    """Where a client on this machine finds the server."""
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
 def _listen(host: str, port: int) -> socket.socket:

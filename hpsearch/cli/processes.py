@@ -1,5 +1,6 @@
 """The server and the worker that `hpsearch run` starts: children that outlive no Ctrl-C and leave a log."""
 
+import ctypes
 import json
 import os
 import signal
@@ -12,12 +13,19 @@ from pathlib import Path
 from hpsearch.client import Client
 from hpsearch.errors import HpsearchError, Unavailable
 
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 LOG_TAIL = 15
 """Lines of a dead child's log that are shown."""
 
 
 class ChildDied(Unavailable):
     """A process that hpsearch run had started ended by itself."""
+
+
+def _die_with_parent() -> None:
+    """In the child, before it runs: have the kernel send SIGTERM when this command is gone, however it went (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class Child:
@@ -30,12 +38,14 @@ class Child:
         with log.open("ab") as file:
             # a session of its own: Ctrl-C in the terminal is for this command, which then says what is to be done
             self._process = subprocess.Popen(  # noqa: S603  # our own command
-                [sys.executable, "-m", "hpsearch", *arguments],
+                # -P: a file named like a module in the user's folder shall not take its place
+                [sys.executable, "-P", "-m", "hpsearch", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **environment},
                 start_new_session=True,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509  # nothing else runs yet in this process
             )
 
     @property

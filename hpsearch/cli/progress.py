@@ -2,12 +2,12 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Self
 
 from hpsearch.cli.output import say, shown, shown_parameters
 from hpsearch.client import StudyHandle
-from hpsearch.studies import Study
+from hpsearch.studies import Study, StudyState
 from hpsearch.trials import Trial
 
 LOOK_SECONDS = 0.5
@@ -19,14 +19,23 @@ def follow(study: StudyHandle, check: Callable[[], None] = lambda: None) -> Stud
     """Show progress until the study ends or pauses; `check` is called at every look, and may raise."""
     view: _Lines | _Bars = _Bars(study.info) if sys.stdout.isatty() else _Lines(study.info)
     with view:
-        while True:
-            info = study.refresh()
-            best = study.best_trial if info.best_number is not None else None
-            view.show(info, best)
-            if info.state.has_ended or info.state == "paused":
-                return info
-            check()
-            time.sleep(LOOK_SECONDS)
+        for info in changes(study, check):
+            view.show(info, study.best_trial if info.best_number is not None else None)
+    return study.info
+
+
+def changes(study: StudyHandle, check: Callable[[], None] = lambda: None) -> Iterator[Study]:
+    """The study now, and at every change until it has ended or is paused. `check` may raise, at every look."""
+    seen = -1
+    while True:
+        info = study.refresh()
+        if info.revision != seen:
+            seen = info.revision
+            yield info
+        if info.state.has_ended or info.state is StudyState.PAUSED:
+            return
+        check()
+        time.sleep(LOOK_SECONDS)
 
 
 class _Pace:

@@ -72,15 +72,19 @@ def show(name: StudyName, server: ServerUrl = None, token: Token = None, as_json
 
 
 @app.command()
-def watch(name: StudyName, server: ServerUrl = None, token: Token = None) -> None:
-    """Follow a study's progress until it ends."""
+def watch(name: StudyName, server: ServerUrl = None, token: Token = None, as_json: AsJson = False) -> None:
+    """Follow a study's progress until it ends; as JSON, a line for every change."""
     from hpsearch.cli.connection import connect
-    from hpsearch.cli.progress import follow
+    from hpsearch.cli.progress import changes, follow
 
     with connect(server, token, retries=20) as client:
         study = client.study(name)
-        follow(study)
-        _say_study(study.info)
+        if as_json:
+            for info in changes(study):
+                say(info.model_dump_json())
+        else:
+            follow(study)
+            _say_study(study.info)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,25 @@ def test_a_child_that_was_killed_is_noticed(shell: Shell, tmp_path: Path, victim
     assert "Traceback" not in complaints
     with pytest.raises(ProcessLookupError):
         os.kill(worker.pid, 0)
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells children of their parent's end on Linux alone")
+def test_a_killed_run_takes_its_children_along(shell: Shell, tmp_path: Path) -> None:
+    shell.environment["HPSEARCH_GRACE_SECONDS"] = "0"
+    process = shell.start(*running(write_study(tmp_path, 4, ENDLESS)))
+    started_study(shell)
+    (worker,) = shell.client().workers()
+    server = shell.told_server()
+    assert server
+    process.kill()
+    process.communicate()
+    wait_until(lambda: _is_gone(server["pid"]), "the server is gone")
+    wait_until(lambda: _is_gone(worker.pid), "the worker is gone")

@@ -165,6 +165,12 @@ def test_watch_ends_with_the_study(connected: Command, study: StudyHandle) -> No
     assert "3/10 trials, 0 running, 0 pruned, 1 failed; best depth 1 by trial 1" in answer.output
 
 
+def test_watch_as_json_is_a_line_a_change(connected: Command, study: StudyHandle) -> None:
+    study.stop()
+    answer = connected("study", "watch", study.name, "--json")
+    assert [json.loads(line)["state"] for line in answer.output.splitlines()] == ["stopped"]
+
+
 def test_delete(connected: Command, client: Client, study: StudyHandle) -> None:
     assert connected("study", "delete", study.name, "--yes").code == 0
     with pytest.raises(StudyNotFound):
