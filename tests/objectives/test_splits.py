@@ -127,3 +127,11 @@ def test_a_constant_feature_is_not_divided_by_nothing() -> None:
     inputs = np.full((10, 3, 1), 0.1, dtype=np.float32)
     scaling = fit(Sequences(inputs, np.full(10, 3), np.zeros(10, dtype=np.int64)))
     assert scaling.deviation.tolist() == [1.0]
+
+
+@pytest.mark.parametrize("window", [2, 7, 20])
+def test_forecasts_of_any_window_are_held_to_the_same_targets(window: int) -> None:
+    series = np.arange(100, dtype=np.float32)[:, None]
+    parts = split(forecast_dataset(series, 0, window=window, horizon=3, features=("x",)), 0.25, 0.2, 0)
+    assert parts.validation.targets.tolist() == list(range(60, 80))
+    assert parts.test.targets.tolist() == list(range(80, 100))

@@ -2,11 +2,13 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load
@@ -252,3 +254,21 @@ class TestCheckpoints:
         checkpoint.write_bytes(paused.saved["checkpoint.safetensors"])
         with pytest.raises(InvalidInput, match="checkpoint"):
             resumed.run({**self.PARAMETERS, "hidden_units": 9}, checkpoint=checkpoint)
+
+
+def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    objective, recorder = RnnObjective(), Recorder(tmp_path, data_roots=(tmp_path,))
+
+    def write(scale: float) -> None:
+        inputs = generator.normal(size=(40, 5, 2))
+        np.savez(tmp_path / "data.npz", x=inputs, y=scale * inputs.sum(axis=(1, 2)))
+
+    errors = []
+    for number, scale in enumerate((1.0, 1000.0)):
+        write(scale)
+        os.utime(tmp_path / "data.npz", (number, number))
+        options = {"dataset": "data.npz", "max_epochs": 1, "hidden_units": 4}
+        result = recorder.run(options, metric="validation_rmse", objective=objective)
+        errors.append(result.value)
+    assert errors[1] > 100 * errors[0]

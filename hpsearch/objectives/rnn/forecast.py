@@ -22,4 +22,9 @@ def forecast_dataset(values: FloatArray, target: int, window: int, horizon: int,
     inputs = values[starts[:, None] + np.arange(window)]
     targets = values[starts + window - 1 + horizon, target]
     lengths = np.full(count, window, dtype=np.int64)
-    return Dataset("forecast", Sequences(inputs, lengths, targets, naive=inputs[:, -1, target]), features=features)
+    return Dataset(
+        "forecast",
+        Sequences(inputs, lengths, targets, naive=inputs[:, -1, target]),
+        features=features,
+        steps=len(values),
+    )

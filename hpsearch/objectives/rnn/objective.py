@@ -16,7 +16,7 @@ from hpsearch.objectives.rnn.evaluation import evaluate, naive_rmse
 from hpsearch.objectives.rnn.loop import train
 from hpsearch.objectives.rnn.model import SequenceModel
 from hpsearch.objectives.rnn.parameters import DATA, INFO
-from hpsearch.objectives.rnn.readers import read_dataset
+from hpsearch.objectives.rnn.readers import read_dataset, version
 from hpsearch.objectives.rnn.scaling import Scaling, fit
 from hpsearch.objectives.rnn.sequences import Dataset
 from hpsearch.objectives.rnn.splits import Splits, split
@@ -63,7 +63,10 @@ class RnnObjective:
         return TrialResult(state="complete", value=trained.progress.best_value, metrics=metrics)
 
     def _data(self, options: Mapping[str, Any], context: TrialContext) -> Prepared:
-        key = {parameter.name: options[parameter.name] for parameter in DATA} | {"roots": context.data_roots}
+        key = {parameter.name: options[parameter.name] for parameter in DATA} | {
+            "roots": context.data_roots,
+            "version": version(options, context.data_roots),
+        }
         if self._prepared is None or self._prepared[0] != key:
             data = read_dataset(options, context.data_roots)
             fractions = options["validation_fraction"], options["test_fraction"]

@@ -49,6 +49,15 @@ def resolve(name: str, roots: Sequence[Path]) -> Path:
     raise setting_fault("dataset", f"there is no file {name!r} below the data folders of this worker ({folders})")
 
 
+def version(options: Mapping[str, Any], roots: Sequence[Path]) -> tuple[int, ...]:
+    """Changes when the file that the settings name does; the built-in data never do."""
+    name = str(options["dataset"])
+    if name in BUILT_IN or not name.endswith(SUFFIXES):
+        return ()
+    found = resolve(name, roots).stat()
+    return found.st_mtime_ns, found.st_size
+
+
 def _below(roots: Sequence[Path], path: Path) -> Path | None:
     """The file that a path leads to, if it is below one of the folders."""
     try:

@@ -47,6 +47,8 @@ class Dataset:
     classes: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     """Names, where there are any."""
+    steps: int = 0
+    """Forecasts: the length of the series."""
 
 
 def padded(series: Sequence[FloatArray], targets: AnyArray) -> Sequences:

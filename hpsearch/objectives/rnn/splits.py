@@ -25,7 +25,7 @@ def split(data: Dataset, validation_fraction: float, test_fraction: float, seed:
     empty.
     """
     if data.task == "forecast":
-        parts = _by_time(data.train, validation_fraction, test_fraction)
+        parts = _by_time(data, validation_fraction, test_fraction)
     else:
         rest, test = (data.train, data.test) if data.test else _divide(data, data.train, test_fraction, seed)
         train, validation = (
@@ -52,17 +52,19 @@ def _divide(data: Dataset, sequences: Sequences, fraction: float, seed: int) -> 
     return sequences.take(np.setdiff1d(np.arange(len(sequences)), part)), sequences.take(part)
 
 
-def _by_time(examples: Sequences, validation_fraction: float, test_fraction: float) -> Splits:
+def _by_time(data: Dataset, validation_fraction: float, test_fraction: float) -> Splits:
     """The past to train on, the next part to validate on, the newest to test on.
 
-    Divided by the target's time, so a window may reach back into the part before, as it would in use.
+    Divided by the target's time, so a window may reach back into the part before, as it would in use; and by the
+    series' length, so that trials of different windows are held to the same targets.
     """
-    count = len(examples)
-    first_test = count - max(1, round(test_fraction * count))
-    first_validation = first_test - max(1, round(validation_fraction * first_test))
+    examples = data.train
+    test = max(1, round(test_fraction * data.steps))
+    first_test = len(examples) - test
+    first_validation = first_test - max(1, round(validation_fraction * (data.steps - test)))
     if first_validation < 1:
-        raise setting_fault("dataset", "is too short for its validation and test fractions")
-    order = np.arange(count)
+        raise setting_fault("dataset", "is too short for its window and its validation and test fractions")
+    order = np.arange(len(examples))
     return Splits(
         examples.take(order[:first_validation]),
         examples.take(order[first_validation:first_test]),
