@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hpsearch.client import Client
 
+from hpsearch.client import Client
 from hpsearch.errors import HpsearchError
 
 
