@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from hpsearch.trials import TrialState
-from tests.acceptance.conftest import Cluster, digits_study, wait_until
+from tests.acceptance.conftest import Cluster, digits_study
+from tests.waiting import wait_until
 
 MakeCluster = Callable[[str | None], Cluster]
 

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,18 +16,9 @@ import pytest
 from hpsearch.cli import main
 from hpsearch.client import Client
 from hpsearch.errors import Unavailable
+from tests.waiting import wait_until
 
 TOKEN = "a-token-of-the-tests"
-
-
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
-    """What `condition` returns once it is true; fails the test after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"not within {seconds} s: {what}")
 
 
 class Shell:

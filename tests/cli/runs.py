@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.client import StudyHandle
-from tests.cli.conftest import Shell, wait_until
+from tests.cli.conftest import Shell
+from tests.waiting import wait_until
 
 QUICK = {"dataset": "digits", "max_epochs": 2, "hidden_layers": 1, "batch_size": 64}
 ENDLESS = QUICK | {"max_epochs": 300, "patience": 300, "batch_size": 16}

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Shell, wait_until
+from tests.cli.conftest import Shell
 from tests.cli.runs import ENDLESS, QUICK, running, started_study, write_study
+from tests.waiting import wait_until
 
 
 def test_ctrl_c_stops_and_the_same_command_goes_on(shell: Shell, tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.cli.conftest import Shell, wait_until
+from tests.cli.conftest import Shell
 from tests.cli.runs import QUICK, running, started_study, write_study
+from tests.waiting import wait_until
 
 
 def test_from_the_file_to_the_best_trials(shell: Shell, tmp_path: Path) -> None:

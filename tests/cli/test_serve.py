@@ -12,7 +12,8 @@ import pytest
 
 from hpsearch.client import Client
 from hpsearch.errors import Unauthorized
-from tests.cli.conftest import Command, Shell, wait_until
+from tests.cli.conftest import Command, Shell
+from tests.waiting import wait_until
 
 
 def _lines(stream: IO[str] | None, count: int) -> list[str]:

@@ -4,8 +4,7 @@ import json
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,19 +18,10 @@ from hpsearch.settings import Settings
 from hpsearch.studies import StudyState
 from hpsearch.trials import Trial, TrialState
 from hpsearch.worker.agent import Agent, AgentOptions
+from tests.waiting import wait_until
 from tests.worker.objectives import PATHS, SCRIPTED
 
 LEASE_SECONDS = 1.0
-
-
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
-    """What `condition` returns once it is true; fails the test after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"not within {seconds} s: {what}")
 
 
 class Lab:

@@ -10,7 +10,8 @@ import pytest
 from hpsearch.errors import ArtifactNotFound, ConfigurationError, Unauthorized, WorkerNotFound, WorkerReplaced
 from hpsearch.gateway import Registration
 from hpsearch.trials import TrialState
-from tests.worker.conftest import Lab, wait_until
+from tests.waiting import wait_until
+from tests.worker.conftest import Lab
 from tests.worker.gateways import Failing, NoDownloads
 
 

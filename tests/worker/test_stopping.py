@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from hpsearch.trials import TrialState
-from tests.worker.conftest import Lab, wait_until
+from tests.waiting import wait_until
+from tests.worker.conftest import Lab
 from tests.worker.test_crashes import is_alive
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
