@@ -152,6 +152,10 @@ class ConfigurationError(HpsearchError):
     """A setting is wrong."""
 
 
+PROBLEM_PREFIX = "urn:hpsearch:problem:"
+"""Before an error's name, where it is told as a problem's type (RFC 9457)."""
+
+
 def problem_type(error: type[HpsearchError]) -> str:
     """The stable name of an error on the wire: `LeaseLost` is `lease-lost`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", error.__name__).lower()

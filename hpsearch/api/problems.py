@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from hpsearch.errors import (
+    PROBLEM_PREFIX,
     BudgetExceeded,
     ConfigurationError,
     Conflict,
@@ -41,7 +42,6 @@ STATUS: Mapping[type[HpsearchError], int] = {
 """A class that is not here has its parent's status."""
 
 MEDIA_TYPE = "application/problem+json"
-TYPE_PREFIX = "urn:hpsearch:problem:"
 
 
 def status_of(error: type[HpsearchError]) -> int:
@@ -53,7 +53,7 @@ def problem_of(error: HpsearchError, instance: str) -> dict[str, Any]:
     """An error as problem details (RFC 9457, section 3); `faults` is our extension member."""
     kind = type(error)
     problem: dict[str, Any] = {
-        "type": TYPE_PREFIX + problem_type(kind),
+        "type": PROBLEM_PREFIX + problem_type(kind),
         "title": (kind.__doc__ or "").strip().splitlines()[0],
         "status": status_of(kind),
         "detail": str(error),

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from hpsearch.errors import (
+    PROBLEM_PREFIX,
     Fault,
     HpsearchError,
     InvalidInput,
@@ -23,7 +24,6 @@ from hpsearch.errors import (
 )
 
 BY_TYPE: Mapping[str, type[HpsearchError]] = {problem_type(error): error for error in error_tree()}
-TYPE_PREFIX = "urn:hpsearch:problem:"
 _BY_STATUS = {401: Unauthorized, 404: NotFound, 413: TooLarge, 503: StoreUnavailable}
 """For answers that no hpsearch wrote: a proxy's, say."""
 
@@ -102,7 +102,7 @@ def raise_for_problem(response: httpx.Response) -> None:
         problem = {}
     if not isinstance(problem, dict):
         problem = {}
-    kind = BY_TYPE.get(str(problem.get("type", "")).removeprefix(TYPE_PREFIX))
+    kind = BY_TYPE.get(str(problem.get("type", "")).removeprefix(PROBLEM_PREFIX))
     detail = str(problem.get("detail") or f"HTTP {response.status_code} {response.reason_phrase}".strip())
     if kind is None:
         kind = _BY_STATUS.get(response.status_code, Unavailable if response.status_code >= 502 else HpsearchError)
