@@ -45,6 +45,7 @@ studies = Table(
     Column("started_at", Double),
     Column("ends_at", Double),  # started_at + the budget's wall clock
     Column("ended_at", Double),
+    Column("optuna", Text),  # what Optuna's storage interface knows beyond these columns (search/storage.py)
     Index("studies_by_state", "state", "id"),
     sqlite_autoincrement=True,  # the id of a deleted study is never given again
 )
@@ -77,11 +78,14 @@ trials = Table(
     Column("created_at", Double, nullable=False),
     Column("started_at", Double),
     Column("finished_at", Double),
+    Column("optuna", Text),  # what Optuna's storage interface knows beyond these columns (search/storage.py)
     Index("trials_by_revision", "study_id", "revision", unique=True),
     Index("trials_by_state", "study_id", "state", "number"),
+    # the reaper's; `lease_ends_at` is in no index: a report that extends a lease stays within the row on PostgreSQL
     Index(
-        "trials_by_lease_end",
-        "lease_ends_at",
+        "trials_running",
+        "study_id",
+        "number",
         postgresql_where=text("state = 'running'"),
         sqlite_where=text("state = 'running'"),
     ),
@@ -98,6 +102,21 @@ trials = Table(
         postgresql_where=text("request_id IS NOT NULL"),
         sqlite_where=text("request_id IS NOT NULL"),
     ),
+    postgresql_with={"fillfactor": 80},
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("study_id", ForeignKey("studies.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("revision", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger),  # the trial's; none where the study itself changed
+    Column("state", Text, nullable=False),
+    Column("attempt", BigInteger),
+    Column("worker", Text),
+    Column("value", Double),
+    Column("reason", Text),
+    Column("happened_at", Double, nullable=False),
 )
 
 reports = Table(
