@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -176,6 +176,46 @@ class RandomSampler(_Part):
     name: Literal["random"] = "random"
 
 
+class CMAESSampler(_Part):
+    """Covariance matrix adaptation evolution strategy (Hansen 2016): for numbers on a rugged, unsplittable slope.
+    Categorical parameters are drawn at random beside it."""
+
+    name: Literal["cmaes"] = "cmaes"
+    startup_trials: Annotated[Int, Field(ge=0, le=1_000_000)] = 1
+    """Trials at random before the strategy is used."""
+    sigma: Annotated[Float, Field(gt=0, le=1)] = 1 / 6
+    """The first step size, as a share of each parameter's range."""
+    population: Annotated[Int, Field(ge=2, le=10_000)] | None = None
+    """Trials a generation; 4 + 3 ln(parameters) where it is not given."""
+
+
+class QMCSampler(_Part):
+    """Quasi-random points, which fill the space more evenly than chance."""
+
+    name: Literal["qmc"] = "qmc"
+    sequence: Literal["sobol", "halton"] = "sobol"
+    scramble: Bool = True
+    """Shift the points at random, by the study's seed."""
+
+
+class GridSampler(_Part):
+    """Every combination once, in a random order; the study ends with the last. Floats need a step."""
+
+    name: Literal["grid"] = "grid"
+
+
+class NSGA2Sampler(_Part):
+    """A genetic algorithm (Deb et al. 2002), as in Optuna."""
+
+    name: Literal["nsga2"] = "nsga2"
+    population: Annotated[Int, Field(ge=2, le=10_000)] = 50
+    """Trials a generation."""
+    mutation: Annotated[Float, Field(ge=0, le=1)] | None = None
+    """Probability that a parameter mutates; 1 / parameters where it is not given."""
+    crossover: Annotated[Float, Field(ge=0, le=1)] = 0.9
+    """Probability that a child has two parents."""
+
+
 class NoPruner(_Part):
     """Every trial runs to its end."""
 
@@ -204,7 +244,9 @@ class ASHAPruner(_Part):
     reduction_factor: Annotated[Int, Field(ge=2)] = 3
 
 
-SamplerSpec = Annotated[TPESampler | RandomSampler, Field(discriminator="name")]
+SamplerSpec = Annotated[
+    TPESampler | RandomSampler | CMAESSampler | QMCSampler | GridSampler | NSGA2Sampler, Field(discriminator="name")
+]
 PrunerSpec = Annotated[NoPruner | MedianPruner | ASHAPruner, Field(discriminator="name")]
 
 
@@ -238,19 +280,58 @@ class StudySpec(_Part):
     max_attempts: Annotated[Int, Field(ge=1, le=1000)] = 3
     """How many workers may crash on one trial before it fails."""
 
+    @field_validator("sampler")
+    @classmethod
+    def _sampler_fits_space(cls, sampler: SamplerSpec, info: Any) -> SamplerSpec:
+        space: Mapping[str, SpaceParameter] = info.data.get("space", {})
+        if isinstance(sampler, GridSampler):
+            for name, parameter in space.items():
+                if isinstance(parameter, FloatParameter) and parameter.step is None and parameter.low < parameter.high:
+                    raise _fault_at(
+                        f"space.{name}.step", "is missing: a grid of floats needs the distance of its points"
+                    )
+        elif isinstance(sampler, CMAESSampler) and info.data.get("space"):
+            numbers = [parameter for parameter in space.values() if not isinstance(parameter, CategoricalParameter)]
+            if len(numbers) < 2:
+                raise _fault_at("sampler.name", "cmaes needs at least two numbers to search; tpe does with less")
+        return sampler
+
     @field_validator("budget")
     @classmethod
-    def _budget_ends(cls, budget: Budget) -> Budget:
-        if budget.trials is None and budget.wall_clock is None:
+    def _budget_ends(cls, budget: Budget, info: Any) -> Budget:
+        ends_by_itself = isinstance(info.data.get("sampler"), GridSampler)
+        if budget.trials is None and budget.wall_clock is None and not ends_by_itself:
             raise _fault_at(
                 "budget.trials", "is missing: a budget needs trials or wall_clock, or the study would never end"
             )
         return budget
 
+    @cached_property
+    def budget_trials(self) -> int | None:
+        """Finished trials that end the study: the budget's, or all the points of a grid, whichever are fewer."""
+        if not isinstance(self.sampler, GridSampler):
+            return self.budget.trials
+        points = math.prod(_values_of(parameter) for parameter in self.space.values())
+        return points if self.budget.trials is None else min(points, self.budget.trials)
+
+
+def _values_of(parameter: SpaceParameter) -> int:
+    """How many values a parameter of a grid has."""
+    if isinstance(parameter, CategoricalParameter):
+        return len(parameter.choices)
+    return 1 + round((parameter.high - parameter.low) / (parameter.step or 1))
+
 
 _VARIANTS: Mapping[str, Mapping[str, type[BaseModel]]] = {
     "space": {"float": FloatParameter, "int": IntParameter, "categorical": CategoricalParameter},
-    "sampler": {"tpe": TPESampler, "random": RandomSampler},
+    "sampler": {
+        "tpe": TPESampler,
+        "random": RandomSampler,
+        "cmaes": CMAESSampler,
+        "qmc": QMCSampler,
+        "grid": GridSampler,
+        "nsga2": NSGA2Sampler,
+    },
     "pruner": {"none": NoPruner, "median": MedianPruner, "asha": ASHAPruner},
 }
 _PARTS: Mapping[str, type[BaseModel]] = {"objective": ObjectiveSpec, "budget": Budget}

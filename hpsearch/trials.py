@@ -1,7 +1,7 @@
 """A trial and the values around it: frozen, without I/O. Every process of hpsearch speaks in these."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -118,7 +118,7 @@ class Trial:
     """Who holds it or held it last."""
     last_step: int | None = None
     last_value: float | None = None
-    """The newest report."""
+    """The report of the furthest step."""
     enqueued: bool = False
     """Whether its parameters were given by a user rather than suggested by the sampler."""
     created_at: datetime
@@ -128,6 +128,20 @@ class Trial:
     """The study's revision at this trial's newest change of state: a cursor for whoever follows the study."""
     sampler_attributes: Mapping[str, Any] = field(default_factory=dict)
     """What the sampler wants to remember of its suggestion."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """As much of a trial as samplers look at."""
+
+    number: int
+    state: TrialState
+    parameters: Parameters
+    values: Sequence[float] | None
+    last_step: int | None
+    last_value: float | None
+    sampler_attributes: Mapping[str, Any]
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)

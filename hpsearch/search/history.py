@@ -1,133 +1,121 @@
-"""A study's trials as Optuna's samplers want to see them, kept up to date with what changed."""
+"""A study's trials in columns, kept up to date with what changed: what samplers look at."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Iterable
+from typing import Any
 
-from optuna.distributions import BaseDistribution
-from optuna.storages import BaseStorage
-from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial
-from optuna.trial import TrialState as OptunaState
+import numpy as np
+from numpy.typing import NDArray
 
-from hpsearch.search.distributions import distributions_of
+from hpsearch.search.space import Floats, Space
 from hpsearch.spec import StudySpec
-from hpsearch.trials import Trial, TrialState
+from hpsearch.trials import Observation, TrialState
 
-_STATES = {
-    TrialState.WAITING: OptunaState.RUNNING,  # its parameters are settled: for a sampler it is as good as running
-    TrialState.RUNNING: OptunaState.RUNNING,
-    TrialState.COMPLETE: OptunaState.COMPLETE,
-    TrialState.PRUNED: OptunaState.PRUNED,
-    TrialState.FAILED: OptunaState.FAIL,
-    TrialState.CANCELLED: OptunaState.FAIL,
-}
+Numbers = NDArray[np.intp]
+
+_CODES = {state: code for code, state in enumerate(TrialState)}
+_WAITING, _RUNNING = _CODES[TrialState.WAITING], _CODES[TrialState.RUNNING]
+_COMPLETE, _PRUNED = _CODES[TrialState.COMPLETE], _CODES[TrialState.PRUNED]
+_FIRST_CAPACITY = 256
 
 
 class History:
-    """What a sampler knows of a study. Not thread-safe: one user at a time."""
+    """What a sampler knows of a study. A trial's number is its row. Not thread-safe: one user at a time."""
 
     def __init__(self, spec: StudySpec) -> None:
         self.spec = spec
-        self.distributions = distributions_of(spec.space)
+        self.space = Space(spec.space)
         self.revision = 0
         """The newest change that is in here."""
-        self._trials: dict[int, FrozenTrial] = {}
+        self.attributes: dict[int, dict[str, Any]] = {}
+        """What the sampler wanted to remember of its suggestions, by number."""
+        self.completions: list[int] = []
+        """Numbers of complete trials in the order in which they were told: the same on every server."""
+        self.memory: dict[str, Any] = {}
+        """For what a sampler has computed from the history and would otherwise compute again."""
+        self._sign = -1.0 if spec.objective.direction == "maximize" else 1.0
+        self._size = 0
+        self._states = np.zeros(_FIRST_CAPACITY, dtype=np.int8)
+        self._points = np.empty((_FIRST_CAPACITY, len(self.space)))
+        self._losses = np.empty(_FIRST_CAPACITY)
+        self._last_steps = np.empty(_FIRST_CAPACITY)
+        self._last_losses = np.empty(_FIRST_CAPACITY)
+        # a fixed random order of all trials there will be: whoever is sampled stays sampled as trials join
+        self._priorities = np.empty(_FIRST_CAPACITY)
+        self._random = np.random.default_rng([spec.seed, 0x7072696F])
 
     def __len__(self) -> int:
-        return len(self._trials)
+        return self._size
 
     @property
-    def trials(self) -> list[FrozenTrial]:
-        """By number."""
-        return [self._trials[number] for number in sorted(self._trials)]
+    def points(self) -> Floats:
+        """Coordinates [trials, dimensions]; NaN where a trial has no such parameter."""
+        return self._points[: self._size]
 
-    def update(self, changes: Iterable[Trial]) -> None:
-        """Take in trials that changed their state."""
+    @property
+    def losses(self) -> Floats:
+        """Values of complete trials, less being better; NaN for others."""
+        return self._losses[: self._size]
+
+    @property
+    def last_steps(self) -> Floats:
+        """The furthest step reported; -1 without one."""
+        return self._last_steps[: self._size]
+
+    @property
+    def last_losses(self) -> Floats:
+        """The value reported there, less being better; 0 without one."""
+        return self._last_losses[: self._size]
+
+    @property
+    def priorities(self) -> Floats:
+        """A random number a trial, always the same one."""
+        return self._priorities[: self._size]
+
+    def complete(self) -> Numbers:
+        return self._in(_COMPLETE)
+
+    def pruned(self) -> Numbers:
+        return self._in(_PRUNED)
+
+    def running(self) -> Numbers:
+        """Those that wait too: their parameters are settled, for a sampler it is all one."""
+        states = self._states[: self._size]
+        return np.flatnonzero((states == _RUNNING) | (states == _WAITING))
+
+    def _in(self, code: int) -> Numbers:
+        return np.flatnonzero(self._states[: self._size] == code)
+
+    def update(self, changes: Iterable[Observation]) -> None:
+        """Take in trials that are new or changed their state, in the order of their revisions."""
         for trial in changes:
-            self._trials[trial.number] = self._frozen(trial)
+            if trial.number >= self._size:
+                self._grow(trial.number + 1)
+            if np.isnan(self._points[trial.number]).any():  # new; or an Optuna script is still adding parameters
+                self._points[trial.number] = self.space.point(trial.parameters)
+            if trial.sampler_attributes:
+                self.attributes[trial.number] = dict(trial.sampler_attributes)
+            code = _CODES[trial.state]
+            if code == _COMPLETE and self._states[trial.number] != _COMPLETE:
+                self.completions.append(trial.number)
+            self._states[trial.number] = code
+            if code == _COMPLETE and trial.values:
+                self._losses[trial.number] = self._sign * trial.values[0]
+            if trial.last_step is not None:
+                self._last_steps[trial.number] = trial.last_step
+                self._last_losses[trial.number] = self._sign * (trial.last_value or 0.0)
             self.revision = max(self.revision, trial.revision)
 
-    def _frozen(self, trial: Trial) -> FrozenTrial:
-        state = _STATES[trial.state]
-        return FrozenTrial(
-            number=trial.number,
-            trial_id=trial.number,
-            state=state,
-            value=None,
-            values=list(trial.values) if trial.values and state is OptunaState.COMPLETE else None,
-            datetime_start=trial.started_at,
-            datetime_complete=trial.finished_at,
-            params=dict(trial.parameters),
-            distributions=self.distributions,
-            user_attrs={},
-            system_attrs=dict(trial.sampler_attributes),
-            # the newest report is all that a sampler looks at (of pruned trials)
-            intermediate_values={} if trial.last_step is None else {trial.last_step: float(trial.last_value or 0.0)},
-        )
-
-
-class HistoryStorage(BaseStorage):
-    """An `optuna.storages.BaseStorage` over one history, for the time of one suggestion: reads come from the history,
-    what a sampler writes about its trial is caught in `attributes`. `trial_id` is the trial's number."""
-
-    def __init__(self, trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection], name: str) -> None:
-        self._trials = list(trials)
-        self._directions = list(directions)
-        self._name = name
-        self.attributes: dict[int, dict[str, Any]] = {}
-
-    def add(self, trial: FrozenTrial) -> None:
-        """Let the sampler see one more trial."""
-        self._trials.append(trial)
-
-    def get_study_id_from_name(self, study_name: str) -> int:
-        return 0
-
-    def get_study_name_from_id(self, study_id: int) -> str:
-        return self._name
-
-    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        return self._directions
-
-    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        return {}
-
-    def get_all_trials(
-        self,
-        study_id: int,
-        deepcopy: bool = True,
-        states: Any = None,
-    ) -> list[FrozenTrial]:
-        if states is None:
-            return self._trials
-        return [trial for trial in self._trials if trial.state in states]
-
-    def get_trial(self, trial_id: int) -> FrozenTrial:
-        return next(trial for trial in self._trials if trial._trial_id == trial_id)
-
-    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        self.attributes.setdefault(trial_id, {})[key] = value
-
-    def _unsupported(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        raise NotImplementedError("a sampler wrote to the history of a study")
-
-    create_new_study = delete_study = set_study_user_attr = set_study_system_attr = _unsupported
-    get_study_user_attrs = get_all_studies = create_new_trial = set_trial_param = _unsupported
-    set_trial_state_values = set_trial_intermediate_value = set_trial_user_attr = _unsupported
-
-
-def running_trial(number: int, params: dict[str, Any], distributions: dict[str, BaseDistribution]) -> FrozenTrial:
-    """A trial that is being suggested, as a sampler sees it."""
-    return FrozenTrial(
-        number=number,
-        trial_id=number,
-        state=OptunaState.RUNNING,
-        value=None,
-        datetime_start=None,
-        datetime_complete=None,
-        params=params,
-        distributions=distributions,
-        user_attrs={},
-        system_attrs={},
-        intermediate_values={},
-    )
+    def _grow(self, size: int) -> None:
+        """Make room for trials up to `size`, unknown as yet."""
+        capacity = len(self._states)
+        if size > capacity:
+            more = max(size, 2 * capacity) - capacity
+            for name in ("_states", "_points", "_losses", "_last_steps", "_last_losses", "_priorities"):
+                column = getattr(self, name)
+                setattr(self, name, np.concatenate([column, np.zeros((more, *column.shape[1:]), dtype=column.dtype)]))
+        new = slice(self._size, size)
+        self._states[new] = _CODES[TrialState.CANCELLED]
+        self._points[new], self._losses[new] = np.nan, np.nan
+        self._last_steps[new], self._last_losses[new] = -1.0, 0.0
+        self._priorities[new] = self._random.random(size - self._size)
+        self._size = size

@@ -1,83 +1,92 @@
-"""Suggestions: history in, parameters out."""
+"""Suggestions: history in, parameters out. No sampler keeps anything but in the history: a restart loses nothing, and
+every server that has read the same history suggests the same."""
 
 import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
-from optuna.samplers import RandomSampler as OptunaRandomSampler
-from optuna.samplers import TPESampler as OptunaTPESampler
-from optuna.study import Study as OptunaStudy
-from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial
+import numpy as np
 
-from hpsearch.search.history import History, HistoryStorage, running_trial
-from hpsearch.spec import RandomSampler, StudySpec, TPESampler
+from hpsearch.search import cma_es, genetic, grid, quasi_random, tpe
+from hpsearch.search.history import History
+from hpsearch.search.space import Floats
+from hpsearch.spec import CMAESSampler, GridSampler, NSGA2Sampler, QMCSampler, StudySpec, TPESampler
 from hpsearch.trials import Parameters, Suggestion
 
 
 def suggest(history: History, fixed: Sequence[Parameters]) -> list[Suggestion]:
-    """Parameters of the next trials, one for each item of `fixed`.
+    """Parameters of the next trials, one for each item of `fixed`; fewer where a grid has no more points.
 
-    `fixed` holds parameters that are settled already (mostly none). Each suggestion sees those before it as running.
-    The same history, numbers and study seed give the same suggestions.
+    `fixed` holds parameters that are settled already (mostly none). Each suggestion takes those before it for running.
+    The same history and study seed give the same suggestions.
     """
-    spec = history.spec
-    directions = [StudyDirection[spec.objective.direction.upper()]]
-    storage = HistoryStorage(history.trials, directions, spec.name)
-    suggestions = []
-    for number, settled in enumerate(fixed, start=len(history)):
-        trial = running_trial(number, dict(settled), history.distributions)
-        study = OptunaStudy(spec.name, storage, sampler=_sampler(spec, number))
-        parameters = _sample(study, trial, history.distributions, settled, spec)
-        storage.add(running_trial(number, parameters, history.distributions))
-        suggestions.append(Suggestion(parameters, storage.attributes.get(number, {})))
+    suggestions: list[Suggestion] = []
+    while len(suggestions) < len(fixed):
+        settled = fixed[len(suggestions)]
+        together = _alike(fixed[len(suggestions) :])
+        number = len(history) + len(suggestions)
+        points, attributes = _draw(history, number, settled, together)
+        suggestions += [
+            Suggestion(history.space.parameters(point, settled), remembered)
+            for point, remembered in zip(points, attributes, strict=True)
+        ]
+        if len(points) < together:
+            break
     return suggestions
 
 
-def _sample(
-    study: OptunaStudy,
-    trial: FrozenTrial,
-    distributions: dict[str, BaseDistribution],
-    settled: Parameters,
-    spec: StudySpec,
-) -> dict[str, Any]:
-    """What `optuna.Trial` does on `suggest_*`, without the writes in between."""
-    sampler = study.sampler
-    free = {name: item for name, item in distributions.items() if name not in settled and not item.single()}
-    sampler.before_trial(study, trial)
-    joint = free if isinstance(spec.sampler, TPESampler) and spec.sampler.multivariate else {}
-    relative = sampler.sample_relative(study, trial, joint) if joint else {}
-    parameters: dict[str, Any] = {}
-    for name, distribution in distributions.items():
-        if name in settled:
-            parameters[name] = settled[name]
-        elif name in relative:
-            parameters[name] = relative[name]
-        elif distribution.single():
-            parameters[name] = distribution.to_external_repr(_only_value(distribution))
-        else:
-            parameters[name] = sampler.sample_independent(study, trial, name, distribution)
-    return parameters
+def _alike(fixed: Sequence[Parameters]) -> int:
+    """How many of the first items settle nothing, and so can be drawn together; an item that settles something stands
+    alone."""
+    for count, settled in enumerate(fixed):
+        if settled:
+            return max(count, 1)
+    return len(fixed)
 
 
-def _only_value(distribution: BaseDistribution) -> float:
-    """The internal representation of the one value of a distribution of a single value."""
-    return float(getattr(distribution, "low", 0))  # a categorical one: its choice's index
+def _draw(
+    history: History, number: int, settled: Parameters, count: int
+) -> tuple[Sequence[Floats], Sequence[dict[str, Any]]]:
+    """Points of the trials from `number` on, all of whose dimensions are numbers, and what is to be remembered."""
+    nothing: list[dict[str, Any]] = [{} for _ in range(count)]
+    match history.spec.sampler:
+        case TPESampler() as options if _is_informed(history, options.startup_trials):
+            return _by_tpe(history, options, number, settled, count), nothing
+        case CMAESSampler() as options if len(history.completions) >= options.startup_trials:
+            return cma_es.draw(history, options, random_points(history, number, count), _seed(history.spec, number))
+        case QMCSampler() as options:
+            return quasi_random.draw(history, options, number, count), nothing
+        case GridSampler() if not settled:
+            return grid.draw(history, count)
+        case NSGA2Sampler() as options:
+            return genetic.draw(history, options, number, count, _seed(history.spec, number))
+        case _:
+            return list(random_points(history, number, count)), nothing
 
 
-def _sampler(spec: StudySpec, number: int) -> BaseSampler:
-    """A fresh sampler, seeded by the study's seed and the trial's number: no state to lose in a restart."""
+def _is_informed(history: History, startup_trials: int) -> bool:
+    return len(history.complete()) + len(history.pruned()) >= startup_trials
+
+
+def _by_tpe(history: History, options: TPESampler, number: int, settled: Parameters, count: int) -> list[Floats]:
+    points = random_points(history, number, count)
+    dimensions = history.space.dimensions
+    free = [index for index, item in enumerate(dimensions) if item.name not in settled and not item.single]
+    if free:
+        found = tpe.suggest(history, options, np.random.default_rng(_seed(history.spec, number)), free, count)
+        points[:, free] = found[:, free]
+    return list(points)
+
+
+def random_points(history: History, number: int, count: int) -> Floats:
+    """Independent draws [count, dimensions] of the trials from `number` on, each by its own seed."""
+    quantiles = [
+        np.random.default_rng(_seed(history.spec, number + turn)).random(len(history.space)) for turn in range(count)
+    ]
+    return history.space.points_at(np.array(quantiles).reshape(count, len(history.space)))
+
+
+def _seed(spec: StudySpec, number: int) -> int:
+    """Of a trial's suggestion: 63 bits that depend on the study's seed and the trial's number alone."""
     digest = hashlib.sha256(f"hpsearch sampler {spec.seed} {number}".encode()).digest()
-    seed = int.from_bytes(digest[:4], "big")
-    match spec.sampler:
-        case RandomSampler():
-            return OptunaRandomSampler(seed=seed)
-        case TPESampler() as options:
-            return OptunaTPESampler(
-                seed=seed,
-                n_startup_trials=options.startup_trials,
-                multivariate=options.multivariate,
-                constant_liar=options.constant_liar,
-            )
+    return int.from_bytes(digest[:8], "big") >> 1

@@ -1,0 +1,81 @@
+"""The covariance matrix adaptation evolution strategy (Hansen 2016, arXiv:1604.00772), by the library `cmaes`.
+
+The strategy's state is not stored (Optuna pickles it into the trials, and we unpickle nothing): it follows from the
+complete trials in the order in which they were told, a generation as soon as enough of its trials are complete, and is
+computed again where it is not at hand.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from cmaes import CMA
+
+from hpsearch.search.history import History
+from hpsearch.search.space import Floats
+from hpsearch.spec import CMAESSampler
+
+GENERATION = "cmaes"
+
+
+@dataclass(slots=True)
+class _State:
+    """The strategy after the first `read` completions."""
+
+    strategy: CMA
+    read: int = 0
+    generation: int = 0
+    told: list[tuple[Floats, float]] = field(default_factory=list)
+
+
+def draw(
+    history: History, options: CMAESSampler, points: Floats, seed: int
+) -> tuple[list[Floats], list[dict[str, Any]]]:
+    """Points for the next trials: `points`, with the numbers among the dimensions drawn by the strategy."""
+    numeric = [index for index, item in enumerate(history.space.dimensions) if item.choices is None and not item.single]
+    if len(numeric) < 2:
+        return list(points), [{} for _ in points]
+    state = _brought_up(history, options, numeric)
+    state.strategy.reseed_rng(seed % 2**32)
+    for point in points:
+        drawn = state.strategy.ask()
+        for place, index in enumerate(numeric):
+            point[index] = history.space.dimensions[index].values_at(drawn[place : place + 1])[0]
+    return list(points), [{GENERATION: state.generation} for _ in points]
+
+
+def _brought_up(history: History, options: CMAESSampler, numeric: list[int]) -> _State:
+    """The strategy as the history has it."""
+    state: _State | None = history.memory.get(GENERATION)
+    if state is None:
+        state = history.memory[GENERATION] = _State(_strategy(history, options, len(numeric), 0))
+    for number in history.completions[state.read :]:
+        state.read += 1
+        if history.attributes.get(number, {}).get(GENERATION) != state.generation:
+            continue  # of another generation, or not by the strategy
+        state.told.append((_quantiles(history, number, numeric), float(history.losses[number])))
+        if len(state.told) == state.strategy.population_size:
+            state.strategy.tell(state.told)
+            state.generation, state.told = state.generation + 1, []
+            if state.strategy.should_stop():
+                state.strategy = _strategy(history, options, len(numeric), state.generation)
+    return state
+
+
+def _strategy(history: History, options: CMAESSampler, dimensions: int, generation: int) -> CMA:
+    """A fresh one: from the middle first, then from random points."""
+    rng = np.random.default_rng([history.spec.seed, generation])
+    mean = rng.random(dimensions) if generation else np.full(dimensions, 0.5)
+    bounds = np.tile([0.0, 1.0], (dimensions, 1))
+    seed = int(rng.integers(2**31))
+    return CMA(mean=mean, sigma=options.sigma, bounds=bounds, seed=seed, population_size=options.population)
+
+
+def _quantiles(history: History, number: int, numeric: list[int]) -> Floats:
+    """A trial's place between 0 and 1 on each numeric scale."""
+    places = []
+    for index in numeric:
+        dimension = history.space.dimensions[index]
+        low, high = dimension.bounds
+        places.append((dimension.scaled(history.points[number, index : index + 1])[0] - low) / (high - low))
+    return np.array(places)

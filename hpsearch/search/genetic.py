@@ -1,0 +1,121 @@
+"""NSGA-II (Deb et al. 2002) by Optuna's sampler, over a view of the history."""
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+from optuna.samplers import NSGAIISampler as OptunaNSGAIISampler
+from optuna.storages import BaseStorage
+from optuna.study import Study as OptunaStudy
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState as OptunaState
+
+from hpsearch.search.distributions import distributions_of
+from hpsearch.search.history import History
+from hpsearch.search.space import Floats
+from hpsearch.spec import NSGA2Sampler
+
+_MEMORY = "nsga2"
+
+
+def draw(
+    history: History, options: NSGA2Sampler, number: int, count: int, seed: int
+) -> tuple[list[Floats], list[dict[str, Any]]]:
+    """Points of the trials from `number` on, and the generation that each belongs to."""
+    view = HistoryStorage(history)
+    points, attributes = [], []
+    for turn in range(count):
+        sampler = OptunaNSGAIISampler(
+            population_size=options.population,
+            mutation_prob=options.mutation,
+            crossover_prob=options.crossover,
+            seed=(seed + turn) % 2**32,
+        )
+        study = OptunaStudy(history.spec.name, view, sampler=sampler)
+        trial = _trial(number + turn, OptunaState.RUNNING)
+        found = sampler.sample_relative(study, trial, view.searched)
+        for name, distribution in view.searched.items():
+            if name not in found:
+                found[name] = sampler.sample_independent(study, trial, name, distribution)
+        whole = {dimension.name: dimension.value(dimension.low) for dimension in history.space.dimensions} | found
+        points.append(np.array(history.space.point(whole)))
+        attributes.append(view.written.get(number + turn, {}))
+    return points, attributes
+
+
+class HistoryStorage(BaseStorage):
+    """A history as Optuna's storage, for the time of a call: what a sampler writes about trials is caught in
+    `written`, and what it keeps of the study (parents that it can find again) in the history's memory."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        distributions = distributions_of(history.spec.space)
+        self.searched = {name: item for name, item in distributions.items() if not item.single()}
+        self.written: dict[int, dict[str, Any]] = {}
+        self._study_attributes = history.memory.setdefault(_MEMORY, {})
+        self._trials = [self._complete_trial(int(number)) for number in history.complete()]
+
+    def _complete_trial(self, number: int) -> FrozenTrial:
+        history = self._history
+        parameters = history.space.parameters(history.points[number], {})
+        value = history.losses[number] * (-1 if history.spec.objective.direction == "maximize" else 1)
+        attributes = history.attributes.get(number, {})
+        return _trial(number, OptunaState.COMPLETE, parameters, self.searched, [float(value)], attributes)
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        return 0
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        return self._history.spec.name
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        return [StudyDirection[self._history.spec.objective.direction.upper()]]
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        return dict(self._study_attributes)
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        self._study_attributes[key] = value
+
+    def get_all_trials(self, study_id: int, deepcopy: bool = True, states: Any = None) -> list[FrozenTrial]:
+        return [trial for trial in self._trials if states is None or trial.state in states]
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        return next(trial for trial in self._trials if trial._trial_id == trial_id)
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        self.written.setdefault(trial_id, {})[key] = value
+
+    def _unsupported(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        raise NotImplementedError("a sampler wrote to the history of a study")
+
+    create_new_study = delete_study = set_study_user_attr = _unsupported
+    get_study_user_attrs = get_all_studies = create_new_trial = set_trial_param = _unsupported
+    set_trial_state_values = set_trial_intermediate_value = set_trial_user_attr = _unsupported
+
+
+def _trial(
+    number: int,
+    state: OptunaState,
+    parameters: dict[str, Any] | None = None,
+    distributions: dict[str, Any] | None = None,
+    values: Sequence[float] | None = None,
+    attributes: dict[str, Any] | None = None,
+) -> FrozenTrial:
+    """A trial as Optuna has it; its id is its number."""
+    searched = distributions or {}
+    return FrozenTrial(
+        number=number,
+        trial_id=number,
+        state=state,
+        value=None,
+        values=values,
+        datetime_start=None,
+        datetime_complete=None,
+        params={name: value for name, value in (parameters or {}).items() if name in searched},
+        distributions=searched,
+        user_attrs={},
+        system_attrs=attributes or {},
+        intermediate_values={},
+    )
