@@ -112,3 +112,20 @@ class Best:
     state: StudyState
     reason: str | None = None
     trial: Trial | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A change of state: of a trial, or of the study itself."""
+
+    revision: int
+    """Grows from event to event within a study: the cursor of whoever follows it."""
+    number: int | None = None
+    """The trial's; None where the study itself changed."""
+    state: str
+    """What the trial or the study has become."""
+    attempt: int | None = None
+    worker: str | None = None
+    value: float | None = None
+    reason: str | None = None
+    happened_at: datetime

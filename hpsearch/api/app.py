@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 
 from hpsearch import __version__
 from hpsearch.api import about, problems, studies, trials, workers
+from hpsearch.api.calls import Calls
 from hpsearch.api.guards import DOCS_FILES, Guard
 from hpsearch.service import Service
 from hpsearch.settings import Settings
@@ -25,6 +26,7 @@ def create_app(service: Service, settings: Settings) -> FastAPI:
         middleware=[Middleware(Guard, settings=settings)],
     )
     app.state.service = service
+    app.state.calls = Calls(service)
     app.state.closing = asyncio.Event()  # set when the server goes down: long polls end
     problems.install(app)
     # for the documentation alone ("Authorize"): the guard checks the token, before any route is looked for

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request
 
+from hpsearch.api.calls import Calls
 from hpsearch.service import Service
 
 
@@ -12,7 +13,13 @@ def _service(request: Request) -> Service:
     return service
 
 
+def _calls(request: Request) -> Calls:
+    calls: Calls = request.app.state.calls
+    return calls
+
+
 ServiceOf = Annotated[Service, Depends(_service)]
+CallsOf = Annotated[Calls, Depends(_calls)]
 StudyName = Annotated[str, Path(description="The study's name.")]
 TrialNumber = Annotated[int, Path(ge=0, le=2**53, description="The trial's number.")]
 Cursor = Annotated[str | None, Query(description="The `next` of the page before.")]

@@ -5,11 +5,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Request, Response, status
 from fastapi.responses import StreamingResponse
 from pydantic import TypeAdapter
+from starlette.concurrency import run_in_threadpool
 
-from hpsearch.api.dependencies import Cursor, Limit, ServiceOf, StudyName
+from hpsearch.api.dependencies import CallsOf, Cursor, Limit, ServiceOf, StudyName
 from hpsearch.api.exports import FORMATS, export_lines
 from hpsearch.api.guards import json_body
-from hpsearch.api.waiting import entity_tag, wait_for_best
+from hpsearch.api.waiting import wait_for_change
 from hpsearch.studies import Best, Page, Study
 
 router = APIRouter(prefix="/api/v1/studies", tags=["studies"])
@@ -97,6 +98,7 @@ def stop_study(service: ServiceOf, study: StudyName) -> Study:
 async def best(
     request: Request,
     service: ServiceOf,
+    calls: CallsOf,
     study: StudyName,
     wait: Annotated[
         float, Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait for a change, or for the end.")
@@ -105,11 +107,11 @@ async def best(
 ) -> Response:
     """The best trial so far, with an `ETag`. With `wait` it answers as soon as the best is another than the one in
     `If-None-Match` (or than now), or the study ends; 304 where it is still the same."""
-    found = await wait_for_best(service, study, wait, if_none_match, request.app.state.closing)
-    tag = entity_tag(found)
+    tag = await wait_for_change(calls, study, wait, if_none_match, request.app.state.closing)
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
     if if_none_match == tag:
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
+    found = await run_in_threadpool(service.best, study)
     content = _BEST.dump_json(found, exclude={"trial": INTERNAL})
     return Response(content, media_type="application/json", headers=headers)
 

@@ -3,8 +3,9 @@
 from fastapi import APIRouter
 
 from hpsearch.api.bodies import ClaimBody, RegisterBody
-from hpsearch.api.dependencies import Cursor, Limit, ServiceOf
+from hpsearch.api.dependencies import CallsOf, Cursor, Limit, ServiceOf
 from hpsearch.gateway import Assignment, Registration, Terms, WorkerStatus
+from hpsearch.service import Claim
 from hpsearch.studies import Page
 from hpsearch.trials import Decision, Lease, Receipt, Release, Report, Result
 
@@ -25,30 +26,30 @@ def register(service: ServiceOf, body: RegisterBody) -> Terms:
 
 
 @router.post("/workers/{name}/claim")
-def claim(service: ServiceOf, name: str, body: ClaimBody) -> list[Assignment]:
+async def claim(calls: CallsOf, name: str, body: ClaimBody) -> list[Assignment]:
     """Trials to run: the worker's own live ones that it does not know of, waiting ones, new ones."""
-    return service.claim(name, body.session, body.holding, body.limit)
+    return await calls.claim(Claim(name, body.session, body.holding, body.limit))
 
 
 @router.post("/leases/renew")
-def renew(service: ServiceOf, body: list[Lease]) -> list[Decision]:
+async def renew(calls: CallsOf, body: list[Lease]) -> list[Decision]:
     """Extend leases."""
-    return service.renew(body)
+    return await calls.renew(body)
 
 
 @router.post("/reports")
-def report(service: ServiceOf, body: list[Report]) -> list[Decision]:
+async def report(calls: CallsOf, body: list[Report]) -> list[Decision]:
     """Record measurements; a lost lease is an answer here, `lost`."""
-    return service.report(body)
+    return await calls.report(body)
 
 
 @router.post("/results")
-def tell(service: ServiceOf, body: list[Result]) -> list[Receipt]:
+async def tell(calls: CallsOf, body: list[Result]) -> list[Receipt]:
     """Finish trials."""
-    return service.tell(body)
+    return await calls.tell(body)
 
 
 @router.post("/releases")
-def release(service: ServiceOf, body: list[Release]) -> list[Receipt]:
+async def release(calls: CallsOf, body: list[Release]) -> list[Receipt]:
     """Hand trials back."""
-    return service.release(body)
+    return await calls.release(body)

@@ -87,9 +87,9 @@ def limit_of(limit: int) -> int:
 
 def room_of(study: Study, wanted: int) -> int:
     """How many of the wanted trials the budget allows, by a look at the study that may be old."""
-    if study.spec.budget.trials is None:
+    if study.spec.budget_trials is None:
         return max(0, wanted)
-    return max(0, min(wanted, study.spec.budget.trials - study.counts.created))
+    return max(0, min(wanted, study.spec.budget_trials - study.counts.created))
 
 
 def finite(metrics: Metrics) -> dict[str, float | None]:

@@ -2,10 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from sqlalchemy.exc import IntegrityError
 
@@ -26,19 +24,20 @@ from hpsearch.gateway import Assignment, Registration, Terms, WorkerStatus
 from hpsearch.objectives.check import study_faults
 from hpsearch.objectives.objective import ObjectiveInfo
 from hpsearch.search.distributions import configuration_faults
-from hpsearch.search.history import History
-from hpsearch.search.samplers import suggest
-from hpsearch.service import checks, life
+from hpsearch.service import checks, leased, life
+from hpsearch.service.claims import Claim, Claims
+from hpsearch.service.histories import Histories
 from hpsearch.settings import Settings
 from hpsearch.spec import parse_study
-from hpsearch.store import artifacts, reports, studies, trials, workers
+from hpsearch.store import artifacts, events, reports, studies, trials, workers
 from hpsearch.store.artifacts import ArtifactFolder
 from hpsearch.store.database import Database, Transaction
+from hpsearch.store.locked import lock_by_id
 from hpsearch.store.migrate import migrate
 from hpsearch.store.rows import AnyRow
-from hpsearch.store.studies import LockedStudy
+from hpsearch.store.studies import Marker
 from hpsearch.store.trials import Holder
-from hpsearch.studies import Best, Page, Study, StudyState
+from hpsearch.studies import Best, Event, Page, Study, StudyState
 from hpsearch.trials import (
     Artifact,
     Decision,
@@ -49,25 +48,13 @@ from hpsearch.trials import (
     Release,
     Report,
     Result,
-    Suggestion,
     Trial,
     TrialState,
 )
 
-T = TypeVar("T")
-
 logger = logging.getLogger(__name__)
 
 REAP_BATCH = 1000
-
-
-@dataclass(slots=True)
-class _KeptHistory:
-    """A study's history in this process's memory. The lock is for the sampler's sake (one thread a history), not for
-    the truth's: that is in the database."""
-
-    history: History
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Service:
@@ -85,7 +72,8 @@ class Service:
         self._objectives = {info.name: info for info in objectives}
         self._database = Database(settings.sqlalchemy_url, clock)
         self._files = ArtifactFolder(settings.home_folder / "artifacts", settings.max_artifact_mb * 2**20)
-        self._histories: dict[int, _KeptHistory] = {}
+        self._histories = Histories(self._database)
+        self._claims = Claims(self._database, self._histories, settings.lease_seconds)
         self._closing = threading.Event()
         self._reaper: threading.Thread | None = None
 
@@ -136,16 +124,16 @@ class Service:
         reaped = 0
         for study_id, numbers in checks.by_study(expired):
             with self._database.write() as tx:
-                if study := studies.lock_by_id(tx, study_id):
-                    reaped += sum(trials.expire(tx, study, number) for number in numbers)
+                for study in lock_by_id(tx, [study_id]).values():
+                    reaped += sum(trials.expire(tx, study, trial) for trial in study.trials(numbers).values())
                     life.save(tx, study)
         for study_id in overdue:
             with self._database.write() as tx:
-                study = studies.lock_by_id(tx, study_id)
-                if study and not study.state.has_ended:
-                    life.end(tx, study, StudyState.COMPLETE, "its wall clock has run out")
+                for study in lock_by_id(tx, [study_id]).values():
+                    if not study.state.has_ended:
+                        life.end(tx, study, StudyState.COMPLETE, "its wall clock has run out")
+                        reaped += 1
                     study.save()
-                    reaped += 1
         return reaped
 
     # --- studies -----------------------------------------------------------------------------------------------------
@@ -215,7 +203,7 @@ class Service:
         with self._database.write() as tx:
             study_id = studies.lock(tx, name).id
             studies.remove(tx, study_id)
-        self._histories.pop(study_id, None)
+        self._histories.forget(study_id)
         self._files.discard_study(study_id)
 
     def best(self, name: str) -> Best:
@@ -225,10 +213,16 @@ class Service:
             trial = None if study.best_number is None else trials.find(tx, study, study.best_number)
         return Best(study=name, state=study.state, reason=study.reason, trial=trial)
 
-    def change_marker(self, name: str) -> int:
-        """The study's revision, by one indexed read: what a long poll looks at. Raises `StudyNotFound`."""
+    def markers(self, names: Sequence[str]) -> list[Marker | None]:
+        """Where studies stand, in one read for any number of callers; None for those that are not there."""
         with self._database.read() as tx:
-            return studies.revision(tx, name)
+            found = studies.markers(tx, set(names))
+        return [found.get(name) for name in names]
+
+    def events(self, name: str, after: int = 0, limit: int = 1000) -> list[Event]:
+        """What happened in a study after a revision. Raises `StudyNotFound`."""
+        with self._database.read() as tx:
+            return events.after(tx, studies.find(tx, name).id, after, checks.limit_of(limit))
 
     # --- trials ------------------------------------------------------------------------------------------------------
 
@@ -282,7 +276,8 @@ class Service:
         if faults:
             raise InvalidInput(faults=faults)
         checks.check_open(found.state, study)
-        suggestions = self._suggest(found, configurations)
+        with self._histories.drawing(found) as kept:
+            suggestions = kept.suggest(configurations)
         with self._database.write() as tx:
             locked = studies.lock(tx, study)
             checks.check_open(locked.state, study)
@@ -290,7 +285,7 @@ class Service:
                 raise BudgetExceeded(f"the budget of {study!r} leaves room for {locked.room} more trials")
             made = trials.create(tx, locked, suggestions, holder=None)
             locked.save()
-        return made
+        return [trial.as_trial(study) for trial in made]
 
     def retry_failed(self, study: str, numbers: Sequence[int] | None = None) -> list[Trial]:
         """Let failed trials (all, where none is named) be run again, under their numbers: no trial counts twice.
@@ -305,11 +300,13 @@ class Service:
             failed = trials.failed(tx, locked)
             chosen = list(failed) if numbers is None else sorted(set(numbers))
             checks.check([Fault(f"numbers.{n}", "is not a failed trial") for n in chosen if n not in failed])
-            made = [trials.try_again(tx, locked, number) for number in chosen]
+            made = list(locked.trials(chosen).values())
+            for trial in made:
+                trials.try_again(locked, trial)
             if made and locked.state is StudyState.COMPLETE:
                 locked.move(StudyState.RUNNING, None)
             life.save(tx, locked)
-        return made
+        return [trial.as_trial(study) for trial in made]
 
     def export(self, study: str) -> Iterator[Trial]:
         """Every trial by number, a page at a time. Raises `StudyNotFound` at once."""
@@ -343,21 +340,7 @@ class Service:
         Raises `StudyNotFound`, `StudyEnded`, `InvalidInput`.
         """
         checks.check_ask(count, lease_seconds)
-        found = self.get_study(study)
-        fresh: list[Suggestion] = []
-        if found.state is StudyState.RUNNING and (missing := checks.room_of(found, count - found.counts.waiting)) > 0:
-            fresh = self._suggest(found, [{}] * missing)
-        holder = Holder(worker, None, lease_seconds, request_id)
-        with self._database.write() as tx:
-            locked = studies.lock(tx, study)
-            known = trials.of_request(tx, locked, request_id) if request_id else []
-            if known:
-                return [life.assignment(tx, locked, trials.held(tx, locked, number)) for number in known]
-            checks.check_open(locked.state, study)
-            taken = life.take_all(tx, locked, trials.waiting_of(tx, locked, count), holder)
-            taken += life.create_held(tx, locked, fresh[: count - len(taken)], holder)
-            life.save(tx, locked)
-            return [life.assignment(tx, locked, held) for held in taken]
+        return self._claims.ask(study, count, Holder(worker, None, lease_seconds, request_id))
 
     def report_one(self, report: Report) -> Decision:
         """Raises `StudyNotFound`, `TrialNotFound`, `LeaseLost`, `InvalidInput`."""
@@ -398,126 +381,45 @@ class Service:
 
     def claim(self, worker: str, session: str, holding: Sequence[str], limit: int) -> list[Assignment]:
         """See `Gateway.claim`."""
-        limit = checks.limit_of(limit)
-        with self._database.read() as tx:
-            row = workers.check_session(tx, worker, session)
-            keys = trials.own_and_waiting(tx, worker, holding, row.objectives, limit)[:limit]
-            open_studies = studies.open_to(tx, row.objectives) if len(keys) < limit else []
-        fresh = self._plan(open_studies, limit - len(keys))
-        holder = Holder(worker, session, self._settings.lease_seconds)
-        assignments: list[Assignment] = []
-        with self._database.write() as tx:
-            workers.check_session(tx, worker, session)
-            numbers = dict(checks.by_study(keys))
-            for study_id in sorted(numbers.keys() | fresh.keys()):
-                if study := studies.lock_by_id(tx, study_id):
-                    taken = life.take_all(tx, study, numbers.get(study_id, ()), holder)
-                    taken += life.create_held(tx, study, fresh.get(study_id, ()), holder)
-                    life.save(tx, study)
-                    assignments += [life.assignment(tx, study, held) for held in taken]
-            workers.seen(tx, worker)
-        return assignments
+        (answer,) = self.claim_all([Claim(worker, session, holding, limit)])
+        if isinstance(answer, HpsearchError):
+            raise answer
+        return answer
 
-    def _plan(self, open_studies: Iterable[Study], wanted: int) -> dict[int, list[Suggestion]]:
-        """New suggestions by study id, from the least served study first."""
-        fresh: dict[int, list[Suggestion]] = {}
-        for study in open_studies:
-            if wanted <= 0:
-                break
-            count = checks.room_of(study, wanted)
-            fresh[study.id] = self._suggest(study, [{}] * count)
-            wanted -= count
-        return fresh
+    def claim_all(self, claims: Sequence[Claim]) -> list[list[Assignment] | HpsearchError]:
+        """Several workers' claims in one transaction; an answer or a refusal each."""
+        for claim in claims:
+            checks.limit_of(claim.limit)
+        return self._claims.answer(claims)
 
     def renew(self, leases: Sequence[Lease]) -> list[Decision]:
         """See `Gateway.renew`."""
-        with self._database.write() as tx:
-            return life.in_lock_order(leases, lambda lease: lease, lambda lease: self._renew(tx, lease))
-
-    def _renew(self, tx: Transaction, lease: Lease) -> Decision:
-        row = trials.row_for_update(tx, lease)
-        if row is None:
-            return Decision.LOST
-        trials.renew(tx, row)
-        return Decision.PAUSE if row.study_state == StudyState.PAUSED.value else Decision.CONTINUE
+        return leased.renew(self._database, leases)
 
     def report(self, batch: Sequence[Report]) -> list[Decision]:
         """See `Gateway.report`. Raises `InvalidInput`."""
         checks.check_reports(batch)
-        with self._database.write() as tx:
-            return life.in_lock_order(batch, lambda report: report.lease, lambda report: self._report(tx, report))
-
-    def _report(self, tx: Transaction, report: Report) -> Decision:
-        row = trials.row_for_update(tx, report.lease)
-        if row is None:
-            return Decision.LOST
-        known = reports.on_record(tx, row, report.step)
-        if known:
-            trials.renew(tx, row)
-            decision = known.decision
-        else:
-            decision = life.record(tx, row, replace(report, metrics=checks.finite(report.metrics)))
-        if decision is Decision.CONTINUE and row.study_state == StudyState.PAUSED.value:
-            return Decision.PAUSE
-        return decision
+        return leased.report(self._database, batch)
 
     def tell(self, results: Sequence[Result]) -> list[Receipt]:
         """See `Gateway.tell`. Raises `InvalidInput`."""
         checks.check_results(results)
-        results = [checks.storable(result) for result in results]
-        return self._change_leased(results, lambda result: result.lease, life.finish)
+        return leased.tell(self._database, results)
 
     def release(self, releases: Sequence[Release]) -> list[Receipt]:
         """See `Gateway.release`."""
-        return self._change_leased(releases, lambda release: release.lease, life.release)
-
-    def _change_leased(
-        self,
-        items: Sequence[T],
-        lease_of: Callable[[T], Lease],
-        change: Callable[[Transaction, LockedStudy, AnyRow, T], Receipt],
-    ) -> list[Receipt]:
-        """Apply a change of state to each item's trial, with its study locked, in one transaction."""
-        locked: dict[str, LockedStudy | None] = {}
-        finished: dict[str, int] = {}
-
-        def apply(tx: Transaction, item: T) -> Receipt:
-            lease = lease_of(item)
-            if lease.study not in locked:
-                locked[lease.study] = studies.lock_if_there(tx, lease.study)
-            study = locked[lease.study]
-            row = trials.row_of_lease(tx, study, lease) if study else None
-            if study is None or row is None:
-                return Receipt.LOST
-            before = study.finished
-            receipt = change(tx, study, row, item)
-            if row.worker and row.session:
-                finished[row.worker] = finished.get(row.worker, 0) + study.finished - before
-            return receipt
-
-        with self._database.write() as tx:
-            receipts = life.in_lock_order(items, lease_of, lambda item: apply(tx, item))
-            for study in locked.values():
-                if study:
-                    life.save(tx, study)
-            for worker in sorted(finished):
-                workers.seen(tx, worker, finished=finished[worker])
-        return receipts
+        return leased.release(self._database, releases)
 
     def put_artifact(self, lease: Lease, name: str, path: Path) -> Artifact:
         """See `Gateway.put_artifact`. Raises `InvalidInput` for a name that is no plain file name."""
         artifacts.check_name(name)
         with self._database.read() as tx:  # no copying for a lease that is gone already
-            row = trials.row_for_update(tx, lease)
-        if row is None:
-            raise LeaseLost
+            row = self._leased(tx, lease)
         blob = self._files.keep(row.study_id, row.number, path)
         try:
             with self._database.write() as tx:
-                row = trials.row_for_update(tx, lease)
-                if row is None:
-                    raise LeaseLost
-                trials.renew(tx, row)
+                row = self._leased(tx, lease)
+                trials.renew(tx, [row])
                 record, former = artifacts.record(tx, row, name, blob)
         except HpsearchError as error:
             # after an unknown outcome (the connection broke at the commit) the bytes may be named: leave them
@@ -527,6 +429,13 @@ class Service:
         if former is not None:
             self._files.discard(former)
         return record
+
+    def _leased(self, tx: Transaction, lease: Lease) -> AnyRow:
+        """The trial's row, locked. Raises `LeaseLost`."""
+        row = trials.lock_leased(tx, [lease]).get((lease.study, lease.number))
+        if row is None or not trials.is_held(row, lease):
+            raise LeaseLost
+        return row
 
     def get_artifact(self, study: str, number: int, name: str, path: Path) -> Artifact:
         """See `Gateway.get_artifact`."""
@@ -554,13 +463,3 @@ class Service:
                 f"there is no objective {name!r}" + (f" (did you mean {close!r}?)" if close else "")
             )
         return self._objectives[name]
-
-    def _suggest(self, study: Study, settled: Sequence[Parameters]) -> list[Suggestion]:
-        """Parameters for new trials. Reads what changed since the last time, then samples without a transaction."""
-        if not settled:
-            return []
-        kept = self._histories.setdefault(study.id, _KeptHistory(History(study.spec)))
-        with kept.lock:
-            with self._database.read() as tx:
-                kept.history.update(trials.changed_since(tx, study, kept.history.revision))
-            return suggest(kept.history, settled)

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,20 @@ BUSY_SECONDS = 30
 """How long a SQLite transaction waits for the lock of another process."""
 
 
-@dataclass(frozen=True, slots=True)
+_CLOCK = text("SELECT extract(epoch FROM clock_timestamp())")
+
+
 class Transaction:
     """One transaction, open."""
 
-    connection: Connection
-    now: float
-    """Seconds since the epoch when it began, by the database's clock."""
+    def __init__(self, connection: Connection, clock: Callable[[Connection], float]) -> None:
+        self.connection = connection
+        self._clock = clock
+
+    @cached_property
+    def now(self) -> float:
+        """Seconds since the epoch by the database's clock, when it was first asked for: it costs a round trip."""
+        return self._clock(self.connection)
 
 
 class Database:
@@ -58,7 +65,7 @@ class Database:
         Raises `StoreUnavailable`; `InvalidInput` for text or numbers that the database cannot hold.
         """
         with _translated(), self._engine.connect() as connection, connection.begin():
-            yield Transaction(connection, self._now(connection))
+            yield Transaction(connection, self._now)
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
@@ -72,7 +79,7 @@ class Database:
             return
         writing = self._engine.execution_options(writes=True)
         with self._writers, _translated(), writing.connect() as connection, connection.begin():
-            yield Transaction(connection, self._now(connection))
+            yield Transaction(connection, self._now)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -82,7 +89,7 @@ class Database:
             return self._clock()
         if self.is_sqlite:  # the database's clock is this machine's
             return time.time()
-        return float(connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
+        return float(connection.execute(_CLOCK).scalar_one())
 
 
 def _create_engine(url: str) -> Engine:

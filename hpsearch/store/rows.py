@@ -1,5 +1,6 @@
 """Rows as domain values."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,26 +19,31 @@ def time_of(seconds: float | None) -> datetime | None:
 
 def trial_of(row: AnyRow, study: str) -> Trial:
     """A row of `trials`; `study` is its study's name."""
-    values = row._mapping["values"]  # by subscript: Row has a method of this name
+    return trial_from(row._asdict(), study)
+
+
+def trial_from(columns: Mapping[str, Any], study: str) -> Trial:
+    """The same from the columns by name."""
+    values = columns["values"]
     return Trial(
         study=study,
-        number=row.number,
-        state=TrialState(row.state),
-        parameters=row.parameters,
+        number=columns["number"],
+        state=TrialState(columns["state"]),
+        parameters=columns["parameters"],
         values=tuple(values) if values else None,
         value=values[0] if values else None,
-        metrics=row.metrics,
-        reason=row.reason,
-        attempt=row.attempt,
-        worker=row.worker,
-        last_step=row.last_step,
-        last_value=row.last_value,
-        enqueued=row.enqueued,
-        created_at=datetime.fromtimestamp(row.created_at, UTC),
-        started_at=time_of(row.started_at),
-        finished_at=time_of(row.finished_at),
-        revision=row.revision,
-        sampler_attributes=row.sampler_attributes,
+        metrics=columns["metrics"],
+        reason=columns["reason"],
+        attempt=columns["attempt"],
+        worker=columns["worker"],
+        last_step=columns["last_step"],
+        last_value=columns["last_value"],
+        enqueued=columns["enqueued"],
+        created_at=datetime.fromtimestamp(columns["created_at"], UTC),
+        started_at=time_of(columns["started_at"]),
+        finished_at=time_of(columns["finished_at"]),
+        revision=columns["revision"],
+        sampler_attributes=columns["sampler_attributes"],
     )
 
 

@@ -1,107 +1,35 @@
-"""Studies in the database: found, made, and locked for a change of state."""
+"""Studies in the database: found, made, removed."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 
-from sqlalchemy import ColumnElement, delete, insert, or_, select, update
+from sqlalchemy import bindparam, delete, insert, or_, select
 
 from hpsearch.errors import StudyNotFound, near
 from hpsearch.spec import StudySpec
 from hpsearch.store.database import Transaction
+from hpsearch.store.locked import LockedStudy, lock_by_name, spec_of
 from hpsearch.store.rows import AnyRow, time_of
-from hpsearch.store.tables import studies
-from hpsearch.studies import Counts, Study, StudyState, check_transition
+from hpsearch.store.tables import events, studies
+from hpsearch.studies import Counts, Study, StudyState
 from hpsearch.trials import TrialState
-from hpsearch.trials import check_transition as check_trial_transition
 
-
-@lru_cache(maxsize=1024)
-def spec_of(text: str) -> StudySpec:
-    """The spec that a row holds. A study's never changes, so its text can stand for it."""
-    return StudySpec.model_validate_json(text)
-
-
-class LockedStudy:
-    """A study that this transaction alone may change; collects the changes, `save` writes them."""
-
-    def __init__(self, tx: Transaction, row: AnyRow) -> None:
-        self._tx = tx
-        self.id: int = row.id
-        self.spec = spec_of(row.spec)
-        self.state = StudyState(row.state)
-        self.reason: str | None = row.reason
-        self.revision: int = row.revision
-        self.counts = Counter({state: getattr(row, state.value) for state in TrialState})
-        self.best_number: int | None = row.best_number
-        self.best_value: float | None = row.best_value
-        self.started_at: float | None = row.started_at
-        self.ended_at: float | None = row.ended_at
-
-    @property
-    def name(self) -> str:
-        return self.spec.name
-
-    @property
-    def next_number(self) -> int:
-        """Trials are never removed, so their count is the next one's number."""
-        return self.counts.total()
-
-    @property
-    def finished(self) -> int:
-        """What the budget counts."""
-        return sum(count for state, count in self.counts.items() if state.is_finished)
-
-    @property
-    def room(self) -> int | None:
-        """How many more trials the budget allows; None where it sets no number."""
-        if self.spec.budget.trials is None:
-            return None
-        return self.spec.budget.trials - (self.next_number - self.counts[TrialState.CANCELLED])
-
-    def move_trial(self, present: TrialState | None, to: TrialState) -> int:
-        """Count a trial's change of state (None: it is new); returns the revision of the change."""
-        if present is not None:
-            check_trial_transition(present, to)
-            self.counts[present] -= 1
-        self.counts[to] += 1
-        self.revision += 1
-        return self.revision
-
-    def move(self, to: StudyState, reason: str | None) -> None:
-        """Change the study's own state."""
-        check_transition(self.state, to)
-        self.state, self.reason = to, reason
-        self.revision += 1
-        self.ended_at = self._tx.now if to.has_ended else None
-
-    def offer_best(self, number: int, value: float) -> None:
-        """Keep a complete trial as the best if it is better than the one before; of equals the earlier told stays."""
-        sign = 1 if self.spec.objective.direction == "maximize" else -1
-        if self.best_value is None or sign * value > sign * self.best_value:
-            self.best_number, self.best_value = number, value
-
-    def save(self) -> Study:
-        """Write what changed."""
-        wall_clock = self.spec.budget.wall_clock
-        ends_at = None if wall_clock is None or self.started_at is None else self.started_at + wall_clock
-        self._tx.connection.execute(
-            update(studies)
-            .where(studies.c.id == self.id)
-            .values(
-                state=self.state.value,
-                reason=self.reason,
-                revision=self.revision,
-                best_number=self.best_number,
-                best_value=self.best_value,
-                started_at=self.started_at,
-                ends_at=ends_at,
-                ended_at=self.ended_at,
-                **{state.value: self.counts[state] for state in TrialState},
-            )
-        )
-        return find(self._tx, self.name)
+_BY_NAME = select(studies).where(studies.c.name == bindparam("name"))
+_MARKERS = select(studies.c.name, studies.c.id, studies.c.revision, studies.c.state, studies.c.best_number).where(
+    studies.c.name.in_(bindparam("names", expanding=True))
+)
+_CREATED = sum((studies.c[state.value] for state in TrialState if state != TrialState.CANCELLED), start=0)
+_OPEN = (
+    select(studies)
+    .where(
+        studies.c.state == StudyState.RUNNING.value,
+        studies.c.objective.in_(bindparam("objectives", expanding=True)),
+    )
+    .where(or_(studies.c.budget_trials.is_(None), studies.c.budget_trials > _CREATED))
+    .where(or_(studies.c.ends_at.is_(None), studies.c.ends_at > bindparam("now")))
+    .order_by(studies.c.running, studies.c.id)
+)
 
 
 def _study_of(row: AnyRow) -> Study:
@@ -122,7 +50,7 @@ def _study_of(row: AnyRow) -> Study:
 
 def find(tx: Transaction, name: str) -> Study:
     """Raises `StudyNotFound`, with a near name where there is one."""
-    row = tx.connection.execute(select(studies).where(studies.c.name == name)).one_or_none()
+    row = tx.connection.execute(_BY_NAME, {"name": name}).one_or_none()
     if row is None:
         raise _not_found(tx, name)
     return _study_of(row)
@@ -130,26 +58,10 @@ def find(tx: Transaction, name: str) -> Study:
 
 def lock(tx: Transaction, name: str) -> LockedStudy:
     """Raises `StudyNotFound`."""
-    locked = lock_if_there(tx, name)
+    locked = lock_by_name(tx, [name]).get(name)
     if locked is None:
         raise _not_found(tx, name)
     return locked
-
-
-def lock_if_there(tx: Transaction, name: str) -> LockedStudy | None:
-    """None where there is no such study: it was deleted under a worker's hands, say."""
-    return _lock(tx, studies.c.name == name)
-
-
-def lock_by_id(tx: Transaction, study_id: int) -> LockedStudy | None:
-    """None where it was deleted meanwhile."""
-    return _lock(tx, studies.c.id == study_id)
-
-
-def _lock(tx: Transaction, condition: ColumnElement[bool]) -> LockedStudy | None:
-    # SQLite compiles FOR UPDATE to nothing; there, BEGIN IMMEDIATE has locked everything
-    row = tx.connection.execute(select(studies).where(condition).with_for_update()).one_or_none()
-    return None if row is None else LockedStudy(tx, row)
 
 
 def _not_found(tx: Transaction, name: str) -> StudyNotFound:
@@ -168,14 +80,17 @@ def create(tx: Transaction, spec: StudySpec) -> Study:
             name=spec.name,
             objective=spec.objective.name,
             spec=spec.model_dump_json(),
-            budget_trials=spec.budget.trials,
+            budget_trials=spec.budget_trials,
             state=StudyState.RUNNING.value,
             revision=1,
             created_at=tx.now,
             **{state.value: 0 for state in TrialState},
         )
     )
-    return find(tx, spec.name)
+    study = find(tx, spec.name)
+    event = {"study_id": study.id, "revision": 1, "state": StudyState.RUNNING.value, "happened_at": tx.now}
+    tx.connection.execute(insert(events), event)
+    return study
 
 
 def page(tx: Transaction, after_id: int, limit: int) -> list[Study]:
@@ -189,24 +104,25 @@ def remove(tx: Transaction, study_id: int) -> None:
     tx.connection.execute(delete(studies).where(studies.c.id == study_id))
 
 
-def revision(tx: Transaction, name: str) -> int:
-    """The study's revision alone. Raises `StudyNotFound`."""
-    value = tx.connection.execute(select(studies.c.revision).where(studies.c.name == name)).scalar_one_or_none()
-    if value is None:
-        raise _not_found(tx, name)
-    return int(value)
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """What tells whether anything has changed in a study since one looked."""
+
+    id: int
+    revision: int
+    state: StudyState
+    best_number: int | None
 
 
-def open_to(tx: Transaction, objectives: Sequence[str]) -> list[Study]:
+def markers(tx: Transaction, names: Collection[str]) -> dict[str, Marker]:
+    """Where studies stand, in one read; those that are not there are left out."""
+    rows = tx.connection.execute(_MARKERS, {"names": list(names)})
+    return {name: Marker(id_, revision, StudyState(state), best) for name, id_, revision, state, best in rows}
+
+
+def open_to(tx: Transaction, objectives: Collection[str]) -> list[Study]:
     """Running studies of these objectives whose budget allows another trial, the least served first."""
-    created = sum((studies.c[state.value] for state in TrialState if state != TrialState.CANCELLED), start=0)
-    rows = tx.connection.execute(
-        select(studies)
-        .where(studies.c.state == StudyState.RUNNING.value, studies.c.objective.in_(objectives))
-        .where(or_(studies.c.budget_trials.is_(None), created < studies.c.budget_trials))
-        .where(or_(studies.c.ends_at.is_(None), studies.c.ends_at > tx.now))
-        .order_by(studies.c.running, studies.c.id)
-    )
+    rows = tx.connection.execute(_OPEN, {"objectives": list(objectives), "now": tx.now}) if objectives else ()
     return [_study_of(row) for row in rows]
 
 

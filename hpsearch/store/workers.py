@@ -1,11 +1,11 @@
 """Workers in the database."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
-from hpsearch.errors import WorkerNotFound, WorkerReplaced
+from hpsearch.errors import HpsearchError, WorkerNotFound, WorkerReplaced
 from hpsearch.gateway import Registration, WorkerStatus
 from hpsearch.store.database import Transaction
 from hpsearch.store.rows import AnyRow, worker_of
@@ -14,6 +14,13 @@ from hpsearch.trials import TrialState
 
 FORGET_SECONDS = 7 * 86_400
 """A worker not seen for so long leaves the list."""
+
+_BY_NAME = select(workers).where(workers.c.name.in_(bindparam("names", expanding=True)))
+_SEEN = (
+    update(workers)
+    .where(workers.c.name == bindparam("of"))
+    .values(seen_at=bindparam("now"), finished=workers.c.finished + bindparam("more"))
+)
 
 
 def register(tx: Transaction, worker: Registration) -> None:
@@ -28,21 +35,34 @@ def register(tx: Transaction, worker: Registration) -> None:
     tx.connection.execute(delete(workers).where(workers.c.seen_at < tx.now - FORGET_SECONDS))
 
 
-def check_session(tx: Transaction, name: str, session: str) -> AnyRow:
-    """The worker's row. Raises `WorkerNotFound`, `WorkerReplaced`."""
-    row = tx.connection.execute(select(workers).where(workers.c.name == name)).one_or_none()
-    if row is None:
-        raise WorkerNotFound(f"no worker has registered as {name!r}")
-    if row.session != session:
-        raise WorkerReplaced(f"another process ({row.host}, pid {row.pid}) registered as {name!r} later")
-    return row
+def by_name(tx: Transaction, names: Collection[str]) -> dict[str, AnyRow]:
+    """The rows of these workers; those that are not there are left out."""
+    return {row.name: row for row in tx.connection.execute(_BY_NAME, {"names": sorted(names)})}
 
 
-def seen(tx: Transaction, name: str, *, finished: int = 0) -> None:
-    """Note a sign of life, and trials finished."""
-    tx.connection.execute(
-        update(workers).where(workers.c.name == name).values(seen_at=tx.now, finished=workers.c.finished + finished)
-    )
+def refusals(tx: Transaction, sessions: Sequence[tuple[str, str]]) -> dict[int, HpsearchError]:
+    """Why some of these (name, session) may not claim, by position: `WorkerNotFound`, `WorkerReplaced`."""
+    return refusals_among(by_name(tx, {name for name, _ in sessions}), sessions)
+
+
+def refusals_among(known: Mapping[str, AnyRow], sessions: Sequence[tuple[str, str]]) -> dict[int, HpsearchError]:
+    """The same, of rows that were read."""
+    refused: dict[int, HpsearchError] = {}
+    for position, (name, session) in enumerate(sessions):
+        row = known.get(name)
+        if row is None:
+            refused[position] = WorkerNotFound(f"no worker has registered as {name!r}")
+        elif row.session != session:
+            where = f"({row.host}, pid {row.pid})"
+            refused[position] = WorkerReplaced(f"another process {where} registered as {name!r} later")
+    return refused
+
+
+def seen(tx: Transaction, names: Collection[str], finished: Mapping[str, int] | None = None) -> None:
+    """Note a sign of life, and trials finished. In the order of names, as every transaction locks them."""
+    rows = [{"of": name, "more": (finished or {}).get(name, 0), "now": tx.now} for name in sorted(names)]
+    if rows:
+        tx.connection.execute(_SEEN, rows)
 
 
 def page(tx: Transaction, after: str, limit: int) -> list[WorkerStatus]:

@@ -90,7 +90,8 @@ def test_a_renewal_between_the_reapers_look_and_its_lock_saves_the_lease(
     service.renew([assignment.lease])
     database = Database(settings.sqlalchemy_url, clock)
     with database.write() as tx:
-        assert not trials.expire(tx, studies.lock(tx, "bowl"), 0)  # … and looks again under the lock
+        study = studies.lock(tx, "bowl")
+        assert not trials.expire(tx, study, study.trials([0])[0])  # … and looks again under the lock
     database.close()
 
 

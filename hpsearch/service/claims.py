@@ -1,0 +1,240 @@
+"""Trials handed out: to workers that claim, to loops that ask. Several callers' claims are one transaction."""
+
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from hpsearch.errors import HpsearchError, StoreUnavailable
+from hpsearch.gateway import Assignment
+from hpsearch.service import checks, life
+from hpsearch.service.histories import Histories, KeptHistory
+from hpsearch.store import studies, trials, workers
+from hpsearch.store.database import Database, Transaction
+from hpsearch.store.locked import LockedStudy, LockedTrial, lock_by_id
+from hpsearch.store.trials import Holder
+from hpsearch.studies import Study, StudyState
+from hpsearch.trials import Suggestion
+
+DRAWS = 20
+"""How often suggestions are drawn anew because another server made trials in the meantime."""
+
+
+SEEN_SECONDS = 1.0
+"""A worker's sign of life is noted as often as this where nothing else is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one worker asks for."""
+
+    worker: str
+    session: str
+    holding: Collection[str]
+    limit: int
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What several claims are to be given. Claims go by their position."""
+
+    refused: dict[int, HpsearchError] = field(default_factory=dict)
+    ready: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    """By study id: (number, position) of trials that are there already."""
+    fresh: dict[int, list[int]] = field(default_factory=dict)
+    """By study id: the positions that want a new trial each."""
+    studies: dict[int, Study] = field(default_factory=dict)
+    unseen: bool = False
+    """Whether some worker has not been noted for a while."""
+
+    @property
+    def study_ids(self) -> list[int]:
+        return sorted(self.ready.keys() | self.fresh.keys())
+
+
+class Claims:
+    """Hands out trials. Looks without locks, samples without a transaction, then writes all in one."""
+
+    def __init__(self, database: Database, histories: Histories, lease_seconds: float) -> None:
+        self._database = database
+        self._histories = histories
+        self._lease_seconds = lease_seconds
+
+    # --- workers -----------------------------------------------------------------------------------------------------
+
+    def answer(self, claims: Sequence[Claim]) -> list[list[Assignment] | HpsearchError]:
+        """See `Gateway.claim`; an answer or a refusal each."""
+        answers: list[list[Assignment] | HpsearchError] = [[] for _ in claims]
+        positions = list(range(len(claims)))
+        for _ in range(DRAWS):
+            given, missed = self._answer_once([claims[position] for position in positions])
+            for place, answer in given.items():
+                answers[positions[place]] = answer
+            positions = [positions[place] for place in missed]
+            if not positions:
+                break
+        return answers
+
+    def _answer_once(self, claims: Sequence[Claim]) -> tuple[dict[int, list[Assignment] | HpsearchError], list[int]]:
+        """The answers by position, and who got nothing because another server was faster."""
+        with self._database.read() as tx:
+            plan = _plan(tx, claims)
+        if not (plan.study_ids or plan.unseen):  # what waiting workers ask every moment writes nothing
+            return dict(plan.refused), []
+        with ExitStack() as stack:
+            drawn = {}
+            for study_id in sorted(plan.fresh):
+                kept = stack.enter_context(self._histories.drawing(plan.studies[study_id]))
+                drawn[study_id] = _Drawn(kept, kept.suggest([{}] * len(plan.fresh[study_id])))
+            return self._write(claims, plan, drawn)
+
+    def _write(
+        self, claims: Sequence[Claim], plan: _Plan, drawn: dict[int, "_Drawn"]
+    ) -> tuple[dict[int, list[Assignment] | HpsearchError], list[int]]:
+        given: dict[int, list[Assignment]] = {}
+        holders = [Holder(claim.worker, claim.session, self._lease_seconds) for claim in claims]
+        with self._database.write() as tx:
+            refused = workers.refusals(tx, [(claim.worker, claim.session) for claim in claims])
+            for study in lock_by_id(tx, plan.study_ids).values():
+                ready = [key for key in plan.ready.get(study.id, ()) if key[1] not in refused]
+                wanted = [position for position in plan.fresh.get(study.id, ()) if position not in refused]
+                held = _take(tx, study, ready, holders)
+                if study.id in drawn:
+                    held += drawn[study.id].create(tx, study, wanted, holders)
+                life.save(tx, study)
+                assignments = life.assignments(tx, study, [trial for _, trial in held])
+                for (position, _), assignment in zip(held, assignments, strict=True):
+                    given.setdefault(position, []).append(assignment)
+            workers.seen(tx, {claim.worker for position, claim in enumerate(claims) if position not in refused})
+        missed = {position for study_id, draw in drawn.items() if draw.missed for position in plan.fresh[study_id]}
+        for draw in drawn.values():
+            draw.follow()
+        return given | plan.refused | refused, sorted(missed - given.keys() - refused.keys())
+
+    # --- outside loops -----------------------------------------------------------------------------------------------
+
+    def ask(self, study: str, count: int, holder: Holder) -> list[Assignment]:
+        """See `Service.ask`."""
+        for _ in range(DRAWS):
+            with self._database.read() as tx:
+                found = studies.find(tx, study)
+            missing = checks.room_of(found, count - found.counts.waiting)
+            if found.state is not StudyState.RUNNING or missing <= 0:
+                answer = self._hand_out(study, count, holder, None)
+            else:
+                with self._histories.drawing(found) as kept:
+                    answer = self._hand_out(study, count, holder, _Drawn(kept, kept.suggest([{}] * missing)))
+            if answer is not None:
+                return answer
+        raise StoreUnavailable("the study is in great demand, try again")
+
+    def _hand_out(self, study: str, count: int, holder: Holder, drawn: "_Drawn | None") -> list[Assignment] | None:
+        """None where nothing could be given because another server made trials in the meantime."""
+        with self._database.write() as tx:
+            locked = studies.lock(tx, study)
+            known = trials.of_request(tx, locked, holder.request_id) if holder.request_id else []
+            if known:
+                return life.assignments(tx, locked, known)
+            checks.check_open(locked.state, study)
+            waiting = locked.trials(trials.waiting_of(tx, locked, count))
+            held = [trial for trial in waiting.values() if trials.take(tx, locked, trial, holder)]
+            if drawn is not None:
+                held += [trial for _, trial in drawn.create(tx, locked, [0] * (count - len(held)), [holder])]
+                if drawn.missed and not held:
+                    return None
+            life.save(tx, locked)
+            assignments = life.assignments(tx, locked, held)
+        if drawn is not None:
+            drawn.follow()
+        return assignments
+
+
+class _Drawn:
+    """Suggestions of one history, on their way to be trials."""
+
+    def __init__(self, kept: KeptHistory, suggestions: Sequence[Suggestion]) -> None:
+        self._kept = kept
+        self._suggestions = suggestions
+        self._study: LockedStudy | None = None
+        self.missed = False
+        """Whether another server made trials since they were drawn: they would have its numbers' seeds."""
+
+    def create(
+        self, tx: Transaction, study: LockedStudy, positions: Sequence[int], holders: Sequence[Holder]
+    ) -> list[tuple[int, LockedTrial]]:
+        """New trials for the holders at these positions, as many as the budget still allows."""
+        if study.next_number != self._kept.next_number:
+            self.missed = bool(positions)
+            return []
+        self._study = study
+        return [
+            (position, trial)
+            for position, suggestion in zip(positions, self._suggestions, strict=False)
+            for trial in life.create_held(tx, study, [suggestion], holders[position])
+        ]
+
+    def follow(self) -> None:
+        """The transaction is committed: the history takes the new trials in."""
+        if self._study is not None:
+            self._kept.follow(self._study)
+
+
+def _take(
+    tx: Transaction, study: LockedStudy, ready: Sequence[tuple[int, int]], holders: Sequence[Holder]
+) -> list[tuple[int, LockedTrial]]:
+    """(position, trial) of the trials that were still to be had."""
+    found = study.trials([number for number, _ in ready])
+    return [
+        (position, found[number])
+        for number, position in ready
+        if number in found and trials.take(tx, study, found[number], holders[position])
+    ]
+
+
+def _plan(tx: Transaction, claims: Sequence[Claim]) -> _Plan:
+    """What there is for whom: a worker's own live trials that it does not know of, then waiting ones, then new ones of
+    the study that is served least."""
+    found = workers.by_name(tx, {claim.worker for claim in claims})
+    plan = _Plan(unseen=any(row.seen_at < tx.now - SEEN_SECONDS for row in found.values()))
+    plan.refused = workers.refusals_among(found, [(claim.worker, claim.session) for claim in claims])
+    missing = {position: claim.limit for position, claim in enumerate(claims) if position not in plan.refused}
+    _plan_own(tx, claims, plan, missing)
+    objectives = {position: set(found[claims[position].worker].objectives) for position in missing}
+    _plan_waiting(tx, plan, missing, objectives)
+    if any(missing.values()):
+        _plan_fresh(studies.open_to(tx, set().union(*objectives.values())), plan, missing, objectives)
+    return plan
+
+
+def _plan_own(tx: Transaction, claims: Sequence[Claim], plan: _Plan, missing: dict[int, int]) -> None:
+    held: dict[str, list[tuple[int, int, str]]] = {}
+    for row in trials.held_by(tx, {claims[position].worker for position in missing}):
+        held.setdefault(row.worker, []).append((row.study_id, row.number, row.lease_token))
+    for position in missing:
+        claim = claims[position]
+        lost = [key for key in held.get(claim.worker, ()) if key[2] not in claim.holding][: missing[position]]
+        for study_id, number, _ in lost:
+            plan.ready.setdefault(study_id, []).append((number, position))
+        missing[position] -= len(lost)
+
+
+def _plan_waiting(tx: Transaction, plan: _Plan, missing: dict[int, int], objectives: dict[int, set[str]]) -> None:
+    wanted = sum(missing.values())
+    if not wanted:
+        return
+    for row in trials.waiting_for(tx, set().union(*objectives.values()), wanted):
+        position = next((p for p, count in missing.items() if count and row.objective in objectives[p]), None)
+        if position is not None:
+            plan.ready.setdefault(row.study_id, []).append((row.number, position))
+            missing[position] -= 1
+
+
+def _plan_fresh(
+    open_studies: Iterable[Study], plan: _Plan, missing: dict[int, int], objectives: dict[int, set[str]]
+) -> None:
+    for study in open_studies:
+        wanted = [p for p, count in missing.items() for _ in range(count) if study.spec.objective.name in objectives[p]]
+        given = wanted[: checks.room_of(study, len(wanted))]
+        if given:
+            plan.fresh[study.id], plan.studies[study.id] = given, study
+        for position in given:
+            missing[position] -= 1

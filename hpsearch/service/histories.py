@@ -1,0 +1,79 @@
+"""The histories of studies in this process's memory, each brought up to date by what changed."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from hpsearch.search.history import History
+from hpsearch.search.samplers import suggest
+from hpsearch.store import trials
+from hpsearch.store.database import Database
+from hpsearch.store.locked import LockedStudy, LockedTrial
+from hpsearch.studies import Study
+from hpsearch.trials import Observation, Parameters, Suggestion, TrialState
+
+
+class KeptHistory:
+    """A study's history. The lock is for the sampler's sake (one thread a history) and keeps callers of this process
+    from drawing the same numbers; it is not for the truth's, which is in the database."""
+
+    def __init__(self, study: Study) -> None:
+        self.lock = threading.Lock()
+        self._study_id = study.id
+        self._history = History(study.spec)
+
+    @property
+    def next_number(self) -> int:
+        """The number of the trial that the next suggestion is for."""
+        return len(self._history)
+
+    def bring_up(self, database: Database, revision: int) -> None:
+        """Read what changed since the last time, unless `revision` says that nothing has."""
+        if self._history.revision < revision:
+            with database.read() as tx:
+                self._history.update(trials.observations_since(tx, self._study_id, self._history.revision))
+
+    def suggest(self, settled: Sequence[Parameters]) -> list[Suggestion]:
+        """Parameters for new trials."""
+        return suggest(self._history, settled)
+
+    def follow(self, study: LockedStudy) -> None:
+        """Take in what a transaction of this process has just changed, so that it need not be read. Where the study
+        had gone on elsewhere before, all is read together the next time."""
+        if self._history.revision == study.former_revision:
+            changed = sorted(study.changes.values(), key=lambda trial: trial.revision)
+            self._history.update(_observation(trial) for trial in changed)
+            self._history.revision = study.revision
+
+
+def _observation(trial: LockedTrial) -> Observation:
+    return Observation(
+        trial.number,
+        TrialState(trial.state),
+        trial.parameters,
+        trial.values,
+        trial.last_step,
+        trial.last_value,
+        trial.sampler_attributes,
+        trial.revision,
+    )
+
+
+class Histories:
+    """By study; those of deleted studies are forgotten."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._kept: dict[int, KeptHistory] = {}
+
+    @contextmanager
+    def drawing(self, study: Study) -> Iterator[KeptHistory]:
+        """A study's history, up to date, for one caller alone."""
+        kept = self._kept.setdefault(study.id, KeptHistory(study))
+        with kept.lock:
+            kept.bring_up(self._database, study.revision)
+            yield kept
+
+    def forget(self, study_id: int) -> None:
+        """The study was deleted."""
+        self._kept.pop(study_id, None)

@@ -1,0 +1,283 @@
+"""A study under change: locked, with the trials that change in it. Changes are collected and written at once."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import bindparam, insert, select, update
+
+from hpsearch.spec import StudySpec
+from hpsearch.store.database import Transaction
+from hpsearch.store.rows import AnyRow, time_of, trial_from
+from hpsearch.store.tables import events, studies, trials
+from hpsearch.studies import Counts, Study, StudyState, check_transition
+from hpsearch.trials import Lease, Trial, TrialState
+from hpsearch.trials import check_transition as check_trial_transition
+
+
+@lru_cache(maxsize=1024)
+def spec_of(text: str) -> StudySpec:
+    """The spec that a row holds. A study's never changes, so its text can stand for it."""
+    return StudySpec.model_validate_json(text)
+
+
+CHANGING = (
+    "state",
+    "values",
+    "metrics",
+    "reason",
+    "attempt",
+    "crashes",
+    "worker",
+    "session",
+    "lease_token",
+    "lease_seconds",
+    "lease_ends_at",
+    "request_id",
+    "revision",
+    "started_at",
+    "finished_at",
+)
+"""What a change of a trial's state may change in its row."""
+
+# built once: SQLAlchemy takes longer to build a statement than SQLite to run it
+_STUDIES_BY_ID = select(studies).where(studies.c.id.in_(bindparam("ids", expanding=True))).order_by(studies.c.id)
+_STUDIES_BY_NAME = select(studies).where(studies.c.name.in_(bindparam("names", expanding=True))).order_by(studies.c.id)
+# SQLite compiles FOR UPDATE to nothing; there, BEGIN IMMEDIATE has locked everything
+_LOCK_BY_ID, _LOCK_BY_NAME = _STUDIES_BY_ID.with_for_update(), _STUDIES_BY_NAME.with_for_update()
+_LOCK_TRIALS = (
+    select(trials)
+    .where(trials.c.study_id == bindparam("study"), trials.c.number.in_(bindparam("numbers", expanding=True)))
+    .order_by(trials.c.number)
+    .with_for_update()
+)
+_UPDATE_STUDY = update(studies).where(studies.c.id == bindparam("of_study"))
+_UPDATE_TRIAL = update(trials).where(trials.c.study_id == bindparam("of_study"), trials.c.number == bindparam("of"))
+_INSERT_TRIAL, _INSERT_EVENT = insert(trials), insert(events)
+
+
+class LockedTrial:
+    """A trial that this transaction alone may change: its row as it will be written, with the row's names."""
+
+    study_id: int
+    number: int
+    state: str
+    parameters: Mapping[str, Any]
+    sampler_attributes: Mapping[str, Any]
+    values: list[float] | None
+    metrics: Mapping[str, Any]
+    reason: str | None
+    last_step: int | None
+    last_value: float | None
+    attempt: int
+    crashes: int
+    worker: str | None
+    session: str | None
+    lease_token: str | None
+    lease_seconds: float | None
+    lease_ends_at: float | None
+    request_id: str | None
+    revision: int
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.__dict__.update(values)
+
+    @property
+    def is_running(self) -> bool:
+        return self.state == TrialState.RUNNING.value
+
+    def lease(self, study: str) -> Lease:
+        """The lease on a running trial."""
+        return Lease(study=study, number=self.number, token=self.lease_token or "", attempt=self.attempt)
+
+    def as_trial(self, study: str) -> Trial:
+        """What others may see of it."""
+        return trial_from(vars(self), study)
+
+
+class LockedStudy:
+    """A study that this transaction alone may change; collects the changes, `save` writes them."""
+
+    def __init__(self, tx: Transaction, row: AnyRow) -> None:
+        self._tx = tx
+        self._row = row
+        self._trials: dict[int, LockedTrial] = {}
+        self._changed: dict[int, LockedTrial] = {}
+        self._new: list[dict[str, Any]] = []
+        self._events: list[dict[str, Any]] = []
+        self.changes: dict[int, LockedTrial] = {}
+        """Every trial that this transaction made or changed."""
+        self.former_revision: int = row.revision
+        """Before this transaction."""
+        self.id: int = row.id
+        self.spec = spec_of(row.spec)
+        self.state = StudyState(row.state)
+        self.reason: str | None = row.reason
+        self.revision: int = row.revision
+        self.counts = Counter({state: getattr(row, state.value) for state in TrialState})
+        self.best_number: int | None = row.best_number
+        self.best_value: float | None = row.best_value
+        self.started_at: float | None = row.started_at
+        self.ended_at: float | None = row.ended_at
+        self._written = self._values()
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def next_number(self) -> int:
+        """Trials are never removed, so their count is the next one's number."""
+        return self.counts.total()
+
+    @property
+    def finished(self) -> int:
+        """What the budget counts."""
+        return sum(count for state, count in self.counts.items() if state.is_finished)
+
+    @property
+    def room(self) -> int | None:
+        """How many more trials the budget allows; None where it sets no number."""
+        if self.spec.budget_trials is None:
+            return None
+        return self.spec.budget_trials - (self.next_number - self.counts[TrialState.CANCELLED])
+
+    # --- trials ------------------------------------------------------------------------------------------------------
+
+    def trials(self, numbers: Collection[int]) -> dict[int, LockedTrial]:
+        """Trials by number, locked; those that are not there are left out."""
+        wanted = sorted(set(numbers) - self._trials.keys())
+        if wanted:
+            rows = self._tx.connection.execute(_LOCK_TRIALS, {"study": self.id, "numbers": wanted})
+            self._trials |= {row.number: LockedTrial(row._asdict()) for row in rows}
+        return {number: self._trials[number] for number in numbers if number in self._trials}
+
+    def add(self, trial: LockedTrial) -> None:
+        """A new trial, in the state that it says."""
+        trial.revision = self._next_revision(None, TrialState(trial.state))
+        self._trials[trial.number] = trial
+        self._new.append({name: value for name, value in vars(trial).items() if name in trials.c})
+        self._record(trial)
+
+    def change(self, trial: LockedTrial, to: TrialState, **values: Any) -> None:
+        """Change a trial's state, and what else changes with it. Raises `IllegalTransition`."""
+        trial.__dict__.update(values, revision=self._next_revision(TrialState(trial.state), to), state=to.value)
+        self._changed[trial.number] = trial
+        self._record(trial)
+
+    def _next_revision(self, present: TrialState | None, to: TrialState) -> int:
+        if present is not None:
+            check_trial_transition(present, to)
+            self.counts[present] -= 1
+        self.counts[to] += 1
+        self.revision += 1
+        return self.revision
+
+    def _record(self, trial: LockedTrial) -> None:
+        self.changes[trial.number] = trial
+        self._add_event(
+            number=trial.number,
+            state=trial.state,
+            attempt=trial.attempt,
+            worker=trial.worker,
+            value=trial.values[0] if trial.values else None,
+            reason=trial.reason,
+        )
+
+    def _add_event(self, **values: Any) -> None:
+        what = {"number": None, "attempt": None, "worker": None, "value": None} | values
+        self._events.append(what | {"study_id": self.id, "revision": self.revision, "happened_at": self._tx.now})
+
+    # --- the study itself --------------------------------------------------------------------------------------------
+
+    def move(self, to: StudyState, reason: str | None) -> None:
+        """Change the study's own state. Raises `IllegalTransition`."""
+        check_transition(self.state, to)
+        self.state, self.reason = to, reason
+        self.revision += 1
+        self.ended_at = self._tx.now if to.has_ended else None
+        self._add_event(state=to.value, reason=reason)
+
+    def offer_best(self, number: int, value: float) -> None:
+        """Keep a complete trial as the best if it is better than the one before; of equals the earlier told stays."""
+        sign = 1 if self.spec.objective.direction == "maximize" else -1
+        if self.best_value is None or sign * value > sign * self.best_value:
+            self.best_number, self.best_value = number, value
+
+    def flush(self) -> None:
+        """Write what changed of the trials, so that queries of this transaction see it."""
+        connection = self._tx.connection
+        if self._new:
+            connection.execute(_INSERT_TRIAL, self._new)
+        if self._changed:
+            changed = [self._changed[number] for number in sorted(self._changed)]
+            connection.execute(_UPDATE_TRIAL, [self._update_of(trial) for trial in changed])
+        if self._events:
+            connection.execute(_INSERT_EVENT, self._events)
+        self._new, self._changed, self._events = [], {}, []
+
+    def save(self) -> Study:
+        """Write what changed, a statement a table; the study as it is then."""
+        self.flush()
+        if (values := self._values()) != self._written:
+            self._tx.connection.execute(_UPDATE_STUDY, {"of_study": self.id} | values)
+            self._written = values
+        return self._as_study()
+
+    def _update_of(self, trial: LockedTrial) -> dict[str, Any]:
+        return {"of_study": self.id, "of": trial.number} | {name: getattr(trial, name) for name in CHANGING}
+
+    def _values(self) -> dict[str, Any]:
+        wall_clock = self.spec.budget.wall_clock
+        return {
+            "state": self.state.value,
+            "reason": self.reason,
+            "revision": self.revision,
+            "best_number": self.best_number,
+            "best_value": self.best_value,
+            "started_at": self.started_at,
+            "ends_at": None if wall_clock is None or self.started_at is None else self.started_at + wall_clock,
+            "ended_at": self.ended_at,
+            **{state.value: self.counts[state] for state in TrialState},
+        }
+
+    def _as_study(self) -> Study:
+        return Study(
+            id=self.id,
+            spec=self.spec,
+            state=self.state,
+            reason=self.reason,
+            counts=Counts(**{state.value: self.counts[state] for state in TrialState}),
+            best_number=self.best_number,
+            best_value=self.best_value,
+            revision=self.revision,
+            created_at=datetime.fromtimestamp(self._row.created_at, UTC),
+            started_at=time_of(self.started_at),
+            ended_at=time_of(self.ended_at),
+        )
+
+
+def lock_by_id(tx: Transaction, ids: Collection[int]) -> dict[int, LockedStudy]:
+    """Studies by id, in the one order in which every transaction locks them; the deleted ones are left out."""
+    rows = tx.connection.execute(_LOCK_BY_ID, {"ids": sorted(ids)}) if ids else ()
+    return {row.id: LockedStudy(tx, row) for row in rows}
+
+
+def lock_by_name(tx: Transaction, names: Collection[str]) -> dict[str, LockedStudy]:
+    """The same by name."""
+    rows = tx.connection.execute(_LOCK_BY_NAME, {"names": sorted(names)}) if names else ()
+    return {row.name: LockedStudy(tx, row) for row in rows}
+
+
+def new_trial(study: LockedStudy, now: float, values: Mapping[str, Any]) -> LockedTrial:
+    """A trial under the next number, all of whose columns are named."""
+    fixed = {"study_id": study.id, "number": study.next_number, "created_at": now}
+    return LockedTrial({**_BLANK, **values, **fixed})
+
+
+_BLANK: Mapping[str, Any] = {column.name: None for column in trials.c} | {"metrics": {}, "attempt": 0, "crashes": 0}
