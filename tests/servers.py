@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from hpsearch.api.app import create_app
+from hpsearch.api.app import Application
 from hpsearch.service import Service
 from hpsearch.settings import Settings
 
@@ -16,9 +16,9 @@ from hpsearch.settings import Settings
 @contextmanager
 def serving(service: Service, settings: Settings) -> Iterator[str]:
     """The URL of a server, up within the block."""
-    app = create_app(service, settings)
+    app = Application(service, settings)
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=2))
+    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=2))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not server.started:
@@ -27,7 +27,7 @@ def serving(service: Service, settings: Settings) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
-        app.state.closing.set()
+        app.closing.set()
         server.should_exit = True
         thread.join(10)
         listener.close()

@@ -5,32 +5,44 @@ import asyncio
 from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
-from starlette.middleware import Middleware
+from starlette.types import Receive, Scope, Send
 
 from hpsearch import __version__
 from hpsearch.api import about, problems, studies, trials, workers
 from hpsearch.api.calls import Calls
+from hpsearch.api.express import Express
 from hpsearch.api.guards import DOCS_FILES, Guard
 from hpsearch.service import Service
 from hpsearch.settings import Settings
 
 
-def create_app(service: Service, settings: Settings) -> FastAPI:
-    """The application. The service is opened and closed by whoever made it."""
-    app = FastAPIOffline(
+class Application:
+    """What uvicorn runs: the guard first, then the short way, then the framework."""
+
+    def __init__(self, service: Service, settings: Settings) -> None:
+        self.closing = asyncio.Event()
+        """Set when the server goes down: long polls end."""
+        calls = Calls(service)
+        self.api = _create_api(service, calls, self.closing)
+        self._app = Guard(Express(self.api, calls), settings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+def _create_api(service: Service, calls: Calls, closing: asyncio.Event) -> FastAPI:
+    """The routes. The service is opened and closed by whoever made it."""
+    api = FastAPIOffline(
         title="hpsearch",
         version=__version__,
         summary="Hyperparameter search as a service",
         redoc_url=None,
         static_url=DOCS_FILES,
-        middleware=[Middleware(Guard, settings=settings)],
     )
-    app.state.service = service
-    app.state.calls = Calls(service)
-    app.state.closing = asyncio.Event()  # set when the server goes down: long polls end
-    problems.install(app)
+    api.state.service, api.state.calls, api.state.closing = service, calls, closing
+    problems.install(api)
     # for the documentation alone ("Authorize"): the guard checks the token, before any route is looked for
     documented = [Depends(HTTPBearer(auto_error=False))]
     for module in (studies, trials, workers, about):
-        app.include_router(module.router, dependencies=documented)
-    return app
+        api.include_router(module.router, dependencies=documented)
+    return api

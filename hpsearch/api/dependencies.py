@@ -8,12 +8,12 @@ from hpsearch.api.calls import Calls
 from hpsearch.service import Service
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:
     service: Service = request.app.state.service
     return service
 
 
-def _calls(request: Request) -> Calls:
+async def _calls(request: Request) -> Calls:
     calls: Calls = request.app.state.calls
     return calls
 

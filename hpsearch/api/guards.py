@@ -4,7 +4,9 @@ import hmac
 import ipaddress
 import json
 import math
+from functools import lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
@@ -56,32 +58,39 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request = Request(scope)
-        limit = self._max_upload if request.method == "PUT" else self._max_body
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        limit = self._max_upload if scope["method"] == "PUT" else self._max_body
         try:
-            self._check_caller(request)
-            _check_length(request, limit)
+            self._check_caller(headers, scope["path"])
+            _check_length(headers, limit)
         except HpsearchError as error:
-            await respond(request, error)(scope, receive, send)
+            await respond(Request(scope), error)(scope, receive, send)
             return
         await self._app(scope, _limited(receive, limit), send)
 
-    def _check_caller(self, request: Request) -> None:
+    def _check_caller(self, headers: dict[bytes, bytes], path: str) -> None:
         if self._token is None:
             # A page of a stranger can have its own name resolve to 127.0.0.1 and then read what is served there
             # (DNS rebinding); it cannot forge the Host header.
-            if not is_loopback(request.url.hostname or ""):
+            if not _names_loopback(headers.get(b"host", b"")):
                 raise Unauthorized("without a token this server answers to localhost alone, by that name")
-        elif not _is_open(request.url.path):
-            scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._token):
+        elif not _is_open(path):
+            scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+            if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), self._token):
                 raise Unauthorized
 
 
-def _check_length(request: Request, limit: int) -> None:
-    declared = request.headers.get("Content-Length", "0")
+@lru_cache(maxsize=1024)
+def _names_loopback(host: bytes) -> bool:
+    """Whether a Host header is this machine alone."""
+    name = host.decode("latin-1")
+    return is_loopback(urlsplit(f"//{name}").hostname or "") if name else False
+
+
+def _check_length(headers: dict[bytes, bytes], limit: int) -> None:
+    declared = headers.get(b"content-length", b"0")
     if declared.isdigit() and int(declared) > limit:
-        raise TooLarge(f"the body has {declared} bytes, this server takes {limit}")
+        raise TooLarge(f"the body has {int(declared)} bytes, this server takes {limit}")
 
 
 def _limited(receive: Receive, limit: int) -> Receive:

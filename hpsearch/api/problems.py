@@ -1,7 +1,7 @@
 """Errors as RFC 9457 problem details: one table from the error tree to HTTP, in one place."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -82,7 +82,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HpsearchError, _ours)
     app.add_exception_handler(RequestValidationError, _wrong_body)
     app.add_exception_handler(HTTPException, _of_the_framework)
-    app.add_exception_handler(Exception, _unexpected)
+    app.add_exception_handler(Exception, respond_to_fault)
 
 
 def _ours(request: Request, error: Exception) -> JSONResponse:
@@ -94,7 +94,11 @@ def _ours(request: Request, error: Exception) -> JSONResponse:
 def _wrong_body(request: Request, error: Exception) -> JSONResponse:
     """What FastAPI finds wrong with a body, a query or a path: faults, like our own."""
     details = error.errors() if isinstance(error, RequestValidationError) else ()
-    model = _body_model(request)
+    return respond_to_body(request, details, _body_model(request))
+
+
+def respond_to_body(request: Request, details: Sequence[Any], model: type[BaseModel] | None = None) -> JSONResponse:
+    """The response to a body with these validation errors of pydantic's; `model` is what was wanted."""
     faults = []
     for detail in details:
         if detail["type"] == "json_invalid":
@@ -127,7 +131,7 @@ def _of_the_framework(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse(problem, error.status_code, headers=error.headers, media_type=MEDIA_TYPE)
 
 
-def _unexpected(request: Request, error: Exception) -> JSONResponse:
+def respond_to_fault(request: Request, error: Exception) -> JSONResponse:
     """A fault of ours: logged whole, told without its insides."""
     logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return respond(request, HpsearchError("an unexpected error; the server's log has it"))

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
-from fastapi import FastAPI
 
-from hpsearch.api.app import create_app
+from hpsearch.api.app import Application
 from hpsearch.api.guards import check_exposure
 from hpsearch.errors import ConfigurationError
 from hpsearch.service import Service
@@ -30,9 +29,15 @@ def serve(settings: Settings, service: Service, on_ready: Callable[[str], None])
     listener = _listen(settings.host, settings.port)
     try:
         service.open()
-        app = create_app(service, settings)
+        app = Application(service, settings)
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_SECONDS, server_header=False
+            app,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+            server_header=False,
         )
         # uvicorn raises the signal again when it is done: by then nobody must die of it, there is a service to close
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -47,7 +52,7 @@ def serve(settings: Settings, service: Service, on_ready: Callable[[str], None])
 class _Server(uvicorn.Server):
     """Says when it is ready, and ends long polls when it goes down."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, app: Application, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._app = app
         self._on_ready = on_ready
@@ -58,7 +63,7 @@ class _Server(uvicorn.Server):
             self._on_ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._app.state.closing.set()
+        self._app.closing.set()
         super().handle_exit(sig, frame)
 
 

@@ -69,7 +69,7 @@ class Histories:
     @contextmanager
     def drawing(self, study: Study) -> Iterator[KeptHistory]:
         """A study's history, up to date, for one caller alone."""
-        kept = self._kept.setdefault(study.id, KeptHistory(study))
+        kept = self._kept.get(study.id) or self._kept.setdefault(study.id, KeptHistory(study))
         with kept.lock:
             kept.bring_up(self._database, study.revision)
             yield kept

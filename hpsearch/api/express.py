@@ -1,0 +1,123 @@
+"""The short way for what workers and pollers say all the time: past the framework's layers, which take longer than
+the work. The same calls as the documented routes make, the same bodies, answers and errors."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import Request
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from hpsearch.api.bodies import ClaimBody
+from hpsearch.api.calls import Calls
+from hpsearch.api.problems import respond, respond_to_body, respond_to_fault
+from hpsearch.api.waiting import entity_tag
+from hpsearch.errors import HpsearchError
+from hpsearch.gateway import Assignment
+from hpsearch.service import Claim
+from hpsearch.trials import Decision, Lease, Receipt, Release, Report, Result
+
+STUDIES, BEST = "/api/v1/studies/", "/best"
+WORKERS, CLAIM = "/api/v1/workers/", "/claim"
+
+
+class _Kind:
+    """A body and its answer."""
+
+    def __init__(self, takes: Any, gives: Any) -> None:
+        self.model = takes if isinstance(takes, type) and issubclass(takes, BaseModel) else None
+        self.reader: TypeAdapter[Any] = TypeAdapter(takes)
+        self.writer: TypeAdapter[Any] = TypeAdapter(gives)
+
+
+_CLAIM = _Kind(ClaimBody, list[Assignment])
+_REPORTS = _Kind(list[Report], list[Decision])
+_RESULTS = _Kind(list[Result], list[Receipt])
+_LEASES = _Kind(list[Lease], list[Decision])
+_RELEASES = _Kind(list[Release], list[Receipt])
+
+Call = Callable[[Any], Awaitable[Any]]
+
+
+class Express:
+    """ASGI: answers what it knows, passes on the rest."""
+
+    def __init__(self, app: ASGIApp, calls: Calls) -> None:
+        self._app = app
+        self._calls = calls
+        self._posts: dict[str, tuple[_Kind, Call]] = {
+            "/api/v1/reports": (_REPORTS, calls.report),
+            "/api/v1/results": (_RESULTS, calls.tell),
+            "/api/v1/leases/renew": (_LEASES, calls.renew),
+            "/api/v1/releases": (_RELEASES, calls.release),
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path: str = scope["path"]
+            if scope["method"] == "POST":
+                route = self._posts.get(path) or self._claim_at(path)
+                if route is not None:
+                    await _reply(*route, scope, receive, send)
+                    return
+            elif scope["method"] == "GET" and path.endswith(BEST) and await self._is_known(path, scope, send):
+                return
+        await self._app(scope, receive, send)
+
+    def _claim_at(self, path: str) -> tuple[_Kind, Call] | None:
+        if not (path.startswith(WORKERS) and path.endswith(CLAIM)):
+            return None
+        name = path[len(WORKERS) : -len(CLAIM)]
+        if "/" in name:
+            return None
+
+        async def claim(body: ClaimBody) -> list[Assignment]:
+            return await self._calls.claim(Claim(name, body.session, body.holding, body.limit))
+
+        return _CLAIM, claim
+
+    async def _is_known(self, path: str, scope: Scope, send: Send) -> bool:
+        """Answer a poll whose caller knows the best already."""
+        known = next((value for name, value in scope["headers"] if name == b"if-none-match"), None)
+        study = path[len(STUDIES) : -len(BEST)]
+        if known is None or scope["query_string"] or not path.startswith(STUDIES) or "/" in study:
+            return False
+        try:
+            tag = entity_tag(await self._calls.marker(study)).encode()
+        except HpsearchError:
+            return False
+        if tag != known:
+            return False
+        headers = [(b"etag", tag), (b"cache-control", b"no-cache")]
+        await send({"type": "http.response.start", "status": 304, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+        return True
+
+
+async def _reply(kind: _Kind, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
+    try:
+        content = kind.writer.dump_json(await call(kind.reader.validate_json(await _body(receive))))
+    except ValidationError as error:
+        await respond_to_body(Request(scope), error.errors(include_url=False), kind.model)(scope, receive, send)
+    except HpsearchError as error:
+        await respond(Request(scope), error)(scope, receive, send)
+    except ClientDisconnect:
+        return
+    except Exception as error:
+        await respond_to_fault(Request(scope), error)(scope, receive, send)
+    else:
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+
+async def _body(receive: Receive) -> bytes:
+    chunks = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(chunks)
