@@ -3,11 +3,18 @@
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from pydantic import TypeAdapter
+
 from hpsearch.api.combined import Combined, flattened
 from hpsearch.errors import HpsearchError, StudyNotFound
 from hpsearch.gateway import Assignment
 from hpsearch.service import Claim, Marker, Service
+from hpsearch.studies import Best
 from hpsearch.trials import Decision, Lease, Receipt, Release, Report, Result
+
+INTERNAL = {"sampler_attributes"}
+"""A trial's fields that are nobody's business outside."""
+BEST: TypeAdapter[Best] = TypeAdapter(Best)
 
 
 class Calls:
@@ -15,25 +22,43 @@ class Calls:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        executor = ThreadPoolExecutor(max_workers=8, thread_name_prefix="call")
+        executor = ThreadPoolExecutor(max_workers=4, thread_name_prefix="call")
         self.claim: Combined[Claim, list[Assignment]] = Combined(executor, service.claim_all)
         self.renew: Combined[list[Lease], list[Decision]] = Combined(executor, flattened(service.renew))
         self.report: Combined[list[Report], list[Decision]] = Combined(executor, flattened(service.report))
         self.tell: Combined[list[Result], list[Receipt]] = Combined(executor, flattened(service.tell))
         self.release: Combined[list[Release], list[Receipt]] = Combined(executor, flattened(service.release))
-        self._markers: Combined[str, Marker] = Combined(executor, partial(_found, service))
+        self._markers: Combined[str, Marker] = Combined(executor, partial(_markers, service))
+        self._bests: Combined[str, bytes] = Combined(executor, partial(_bests, service))
 
     async def marker(self, study: str) -> Marker:
         """Where a study stands. Raises `StudyNotFound`."""
+        marker = self._service.markers.fresh(study)
+        if marker is not None:
+            return marker
         try:
             return await self._markers(study)
         except StudyNotFound:
             self._service.get_study(study)  # finds the near name
             raise
 
+    async def best(self, study: str) -> bytes:
+        """The best trial so far, as JSON. Raises `StudyNotFound`."""
+        return await self._bests(study)
 
-def _found(service: Service, names: list[str]) -> list[Marker | HpsearchError]:
+
+def _markers(service: Service, names: list[str]) -> list[Marker | HpsearchError]:
     return [
         marker if marker is not None else StudyNotFound(f"there is no study {name!r}")
-        for name, marker in zip(names, service.markers(names), strict=True)
+        for name, marker in zip(names, service.markers.read(names), strict=True)
     ]
+
+
+def _bests(service: Service, names: list[str]) -> list[bytes | HpsearchError]:
+    found: dict[str, bytes | HpsearchError] = {}
+    for name in set(names):
+        try:
+            found[name] = BEST.dump_json(service.best(name), exclude={"trial": INTERNAL})
+        except StudyNotFound as error:
+            found[name] = error
+    return [found[name] for name in names]

@@ -61,7 +61,11 @@ class Express:
                 if route is not None:
                     await _reply(*route, scope, receive, send)
                     return
-            elif scope["method"] == "GET" and path.endswith(BEST) and await self._is_known(path, scope, send):
+            elif scope["method"] == "GET" and (study := self._polled(scope)) is not None:
+                try:
+                    await self._best(study, scope, send)
+                except HpsearchError as error:
+                    await respond(Request(scope), error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -77,22 +81,23 @@ class Express:
 
         return _CLAIM, claim
 
-    async def _is_known(self, path: str, scope: Scope, send: Send) -> bool:
-        """Answer a poll whose caller knows the best already."""
-        known = next((value for name, value in scope["headers"] if name == b"if-none-match"), None)
+    def _polled(self, scope: Scope) -> str | None:
+        """The study whose best is polled without a wish to wait."""
+        path: str = scope["path"]
+        if not (path.startswith(STUDIES) and path.endswith(BEST)) or scope["query_string"]:
+            return None
         study = path[len(STUDIES) : -len(BEST)]
-        if known is None or scope["query_string"] or not path.startswith(STUDIES) or "/" in study:
-            return False
-        try:
-            tag = entity_tag(await self._calls.marker(study)).encode()
-        except HpsearchError:
-            return False
-        if tag != known:
-            return False
+        return None if "/" in study else study
+
+    async def _best(self, study: str, scope: Scope, send: Send) -> None:
+        known = next((value for name, value in scope["headers"] if name == b"if-none-match"), None)
+        tag = entity_tag(await self._calls.marker(study)).encode()
         headers = [(b"etag", tag), (b"cache-control", b"no-cache")]
-        await send({"type": "http.response.start", "status": 304, "headers": headers})
-        await send({"type": "http.response.body", "body": b""})
-        return True
+        if tag == known:
+            await _send(send, 304, headers, b"")
+            return
+        content = await self._calls.best(study)
+        await _send(send, 200, [*headers, *_described(content)], content)
 
 
 async def _reply(kind: _Kind, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,9 +112,16 @@ async def _reply(kind: _Kind, call: Call, scope: Scope, receive: Receive, send: 
     except Exception as error:
         await respond_to_fault(Request(scope), error)(scope, receive, send)
     else:
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
+        await _send(send, 200, _described(content), content)
+
+
+def _described(content: bytes) -> list[tuple[bytes, bytes]]:
+    return [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+
+
+async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], content: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
 
 
 async def _body(receive: Receive) -> bytes:

@@ -1,8 +1,10 @@
 """Runs the application on uvicorn until a signal."""
 
+import gc
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from types import FrameType
 
@@ -16,6 +18,8 @@ from hpsearch.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+SWITCH_SECONDS = 0.0005
+"""How long a thread may keep the others waiting: with Python's 5 ms a poll waits for every transaction under way."""
 GRACE_SECONDS = 5
 """How long open requests may go on after the signal."""
 
@@ -26,10 +30,12 @@ def serve(settings: Settings, service: Service, on_ready: Callable[[str], None])
     Returns after SIGINT or SIGTERM. Raises `ConfigurationError` where it must not or cannot serve there.
     """
     check_exposure(settings)
+    sys.setswitchinterval(SWITCH_SECONDS)
     listener = _listen(settings.host, settings.port)
     try:
         service.open()
         app = Application(service, settings)
+        gc.freeze()  # what is loaded stays: no collection need look at it again, in the midst of everybody's calls
         config = uvicorn.Config(
             app,
             lifespan="off",

@@ -4,9 +4,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response, status
 from fastapi.responses import StreamingResponse
-from pydantic import TypeAdapter
-from starlette.concurrency import run_in_threadpool
 
+from hpsearch.api.calls import INTERNAL
 from hpsearch.api.dependencies import CallsOf, Cursor, Limit, ServiceOf, StudyName
 from hpsearch.api.exports import FORMATS, export_lines
 from hpsearch.api.guards import json_body
@@ -16,9 +15,6 @@ from hpsearch.studies import Best, Page, Study
 router = APIRouter(prefix="/api/v1/studies", tags=["studies"])
 
 MAX_WAIT_SECONDS = 60
-INTERNAL = {"sampler_attributes"}
-"""A trial's fields that are nobody's business outside."""
-
 EXAMPLE: dict[str, Any] = {
     "name": "digits",
     "objective": {
@@ -45,7 +41,6 @@ _BODY = {
         },
     }
 }
-_BEST: TypeAdapter[Best] = TypeAdapter(Best)
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, openapi_extra=_BODY)
@@ -97,7 +92,6 @@ def stop_study(service: ServiceOf, study: StudyName) -> Study:
 @router.get("/{study}/best", response_model=Best, response_model_exclude={"trial": INTERNAL})
 async def best(
     request: Request,
-    service: ServiceOf,
     calls: CallsOf,
     study: StudyName,
     wait: Annotated[
@@ -111,9 +105,7 @@ async def best(
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
     if if_none_match == tag:
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
-    found = await run_in_threadpool(service.best, study)
-    content = _BEST.dump_json(found, exclude={"trial": INTERNAL})
-    return Response(content, media_type="application/json", headers=headers)
+    return Response(await calls.best(study), media_type="application/json", headers=headers)
 
 
 @router.get("/{study}/export")

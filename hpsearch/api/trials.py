@@ -13,8 +13,8 @@ from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
 from hpsearch.api.bodies import Ask, Enqueue, ReportBody, Retry, TellBody
+from hpsearch.api.calls import INTERNAL
 from hpsearch.api.dependencies import Cursor, Limit, ServiceOf, StudyName, TrialNumber
-from hpsearch.api.studies import INTERNAL
 from hpsearch.errors import Fault, InvalidInput
 from hpsearch.gateway import Assignment
 from hpsearch.studies import Page

@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 from urllib.parse import quote
@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from hpsearch.client.transport import Transport
 from hpsearch.errors import Fault, InvalidInput, StudyEnded
 from hpsearch.gateway import Assignment
-from hpsearch.studies import Best, Page, Study
+from hpsearch.studies import Best, Event, Page, Study
 from hpsearch.trials import (
     Artifact,
     Decision,
@@ -27,6 +27,7 @@ from hpsearch.trials import (
 
 _STUDY: TypeAdapter[Study] = TypeAdapter(Study)
 _BEST: TypeAdapter[Best] = TypeAdapter(Best)
+_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 _TRIAL: TypeAdapter[Trial] = TypeAdapter(Trial)
 _TRIALS: TypeAdapter[list[Trial]] = TypeAdapter(list[Trial])
 _PAGE: TypeAdapter[Page[Trial]] = TypeAdapter(Page[Trial])
@@ -187,6 +188,14 @@ class StudyHandle:
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
+
+    def events(self, after: int = 0) -> Iterator[Event]:
+        """What happened after an event, and then what happens, as it does; ends with the study.
+
+        Goes on where it was after a cut connection. Raises `ServerUnreachable` where the server stays away.
+        """
+        for _, data in self._transport.events(self._path("/events"), after):
+            yield _EVENT.validate_json(data)
 
     # --- steered -----------------------------------------------------------------------------------------------------
 

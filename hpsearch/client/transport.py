@@ -23,6 +23,9 @@ from hpsearch.errors import (
     problem_type,
 )
 
+SILENT_SECONDS = 45.0
+"""A stream that is silent for so long is dead: the server says something every 15 seconds."""
+
 BY_TYPE: Mapping[str, type[HpsearchError]] = {problem_type(error): error for error in error_tree()}
 _BY_STATUS = {401: Unauthorized, 404: NotFound, 413: TooLarge, 503: StoreUnavailable}
 """For answers that no hpsearch wrote: a proxy's, say."""
@@ -79,6 +82,50 @@ class Transport:
                 response.read()
             raise_for_problem(response)
             yield response
+
+    def events(self, path: str, after: int) -> Iterator[tuple[int, str]]:
+        """Server-sent events (id, data) up to the one that is called `end`.
+
+        A cut connection is taken up again after the last event. Raises like `request`.
+        """
+        cuts = 0
+        while True:
+            try:
+                with self._event_stream(path, after) as lines:
+                    for name, event_id, data in _events_in(lines):
+                        if name == "end":
+                            return
+                        after, cuts = event_id, 0
+                        yield event_id, data
+                raise ServerUnreachable("the server went down")
+            except Unavailable:
+                if cuts == self._retries:
+                    raise
+                time.sleep(min(5.0, 0.1 * 2**cuts) * random.uniform(0.5, 1.0))  # noqa: S311
+                cuts += 1
+
+    @contextmanager
+    def _event_stream(self, path: str, after: int) -> Iterator[Iterator[str]]:
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
+        timeout = max(self._timeout, SILENT_SECONDS)
+        with unreachable_translated(), self._http.stream("GET", path, headers=headers, timeout=timeout) as response:
+            if response.status_code >= 300:
+                response.read()
+            raise_for_problem(response)
+            yield response.iter_lines()
+
+
+def _events_in(lines: Iterator[str]) -> Iterator[tuple[str, int, str]]:
+    """The name, id and data of a stream's events; ours have a line of data each."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        if line:
+            name, _, value = line.partition(":")
+            fields[name] = value.removeprefix(" ")
+            continue
+        if "event" in fields and "data" in fields:
+            yield fields["event"], int(fields.get("id", 0)), fields["data"]
+        fields = {}
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """NSGA-II (Deb et al. 2002) by Optuna's sampler, over a view of the history."""
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import numpy as np
@@ -17,13 +19,24 @@ from hpsearch.search.space import Floats
 from hpsearch.spec import NSGA2Sampler
 
 _MEMORY = "nsga2"
+GENERATION = OptunaNSGAIISampler._get_generation_key()
+
+
+@dataclass(slots=True)
+class _Shown:
+    """What the sampler sees, after the first `read` completions."""
+
+    read: int = 0
+    members: Counter[int] = field(default_factory=Counter)
+    trials: list[FrozenTrial] = field(default_factory=list)
+    study_attributes: dict[str, Any] = field(default_factory=dict)
 
 
 def draw(
     history: History, options: NSGA2Sampler, number: int, count: int, seed: int
 ) -> tuple[list[Floats], list[dict[str, Any]]]:
     """Points of the trials from `number` on, and the generation that each belongs to."""
-    view = HistoryStorage(history)
+    view = HistoryStorage(history, options.population)
     points, attributes = [], []
     for turn in range(count):
         sampler = OptunaNSGAIISampler(
@@ -34,6 +47,8 @@ def draw(
         )
         study = OptunaStudy(history.spec.name, view, sampler=sampler)
         trial = _trial(number + turn, OptunaState.RUNNING)
+        # Optuna orders parents in one way as it chooses them and in another once it knows them: let it know them first
+        sampler.get_parent_population(study, sampler.get_trial_generation(study, trial))
         found = sampler.sample_relative(study, trial, view.searched)
         for name, distribution in view.searched.items():
             if name not in found:
@@ -46,15 +61,25 @@ def draw(
 
 class HistoryStorage(BaseStorage):
     """A history as Optuna's storage, for the time of a call: what a sampler writes about trials is caught in
-    `written`, and what it keeps of the study (parents that it can find again) in the history's memory."""
+    `written`, and what it keeps of the study (parents that it can find again) in the history's memory.
 
-    def __init__(self, history: History) -> None:
+    Of each generation it shows as many trials as the population has, those that were told first: a straggler would
+    change the parents that others have been bred from.
+    """
+
+    def __init__(self, history: History, population: int) -> None:
         self._history = history
         distributions = distributions_of(history.spec.space)
         self.searched = {name: item for name, item in distributions.items() if not item.single()}
         self.written: dict[int, dict[str, Any]] = {}
-        self._study_attributes = history.memory.setdefault(_MEMORY, {})
-        self._trials = [self._complete_trial(int(number)) for number in history.complete()]
+        shown: _Shown = history.memory.setdefault(_MEMORY, _Shown())
+        for number in history.completions[shown.read :]:
+            generation = history.attributes.get(number, {}).get(GENERATION)
+            if generation is not None and shown.members[generation] < population:
+                shown.members[generation] += 1
+                shown.trials.append(self._complete_trial(number))
+        shown.read = len(history.completions)
+        self._study_attributes, self._trials = shown.study_attributes, shown.trials
 
     def _complete_trial(self, number: int) -> FrozenTrial:
         history = self._history

@@ -27,6 +27,7 @@ from hpsearch.search.distributions import configuration_faults
 from hpsearch.service import checks, leased, life
 from hpsearch.service.claims import Claim, Claims
 from hpsearch.service.histories import Histories
+from hpsearch.service.markers import Markers
 from hpsearch.settings import Settings
 from hpsearch.spec import parse_study
 from hpsearch.store import artifacts, events, reports, studies, trials, workers
@@ -35,7 +36,6 @@ from hpsearch.store.database import Database, Transaction
 from hpsearch.store.locked import lock_by_id
 from hpsearch.store.migrate import migrate
 from hpsearch.store.rows import AnyRow
-from hpsearch.store.studies import Marker
 from hpsearch.store.trials import Holder
 from hpsearch.studies import Best, Event, Page, Study, StudyState
 from hpsearch.trials import (
@@ -72,6 +72,7 @@ class Service:
         self._objectives = {info.name: info for info in objectives}
         self._database = Database(settings.sqlalchemy_url, clock)
         self._files = ArtifactFolder(settings.home_folder / "artifacts", settings.max_artifact_mb * 2**20)
+        self.markers = Markers(self._database)
         self._histories = Histories(self._database)
         self._claims = Claims(self._database, self._histories, settings.lease_seconds)
         self._closing = threading.Event()
@@ -204,6 +205,7 @@ class Service:
             study_id = studies.lock(tx, name).id
             studies.remove(tx, study_id)
         self._histories.forget(study_id)
+        self.markers.forget(name)
         self._files.discard_study(study_id)
 
     def best(self, name: str) -> Best:
@@ -212,12 +214,6 @@ class Service:
             study = studies.find(tx, name)
             trial = None if study.best_number is None else trials.find(tx, study, study.best_number)
         return Best(study=name, state=study.state, reason=study.reason, trial=trial)
-
-    def markers(self, names: Sequence[str]) -> list[Marker | None]:
-        """Where studies stand, in one read for any number of callers; None for those that are not there."""
-        with self._database.read() as tx:
-            found = studies.markers(tx, set(names))
-        return [found.get(name) for name in names]
 
     def events(self, name: str, after: int = 0, limit: int = 1000) -> list[Event]:
         """What happened in a study after a revision. Raises `StudyNotFound`."""

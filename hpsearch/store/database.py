@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError,
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from hpsearch.errors import ConfigurationError, InvalidInput, StoreUnavailable
+from hpsearch.studies import Study
 
 BUSY_SECONDS = 30
 """How long a SQLite transaction waits for the lock of another process."""
@@ -29,6 +30,8 @@ class Transaction:
 
     def __init__(self, connection: Connection, clock: Callable[[Connection], float]) -> None:
         self.connection = connection
+        self.saved: list[Study] = []
+        """Studies as this transaction leaves them."""
         self._clock = clock
 
     @cached_property
@@ -44,6 +47,8 @@ class Database:
     """
 
     def __init__(self, url: str, clock: Callable[[], float] | None = None) -> None:
+        self.on_commit: Callable[[Study], None] = lambda _study: None
+        """Told of every study that was saved, once it is committed."""
         self._engine = _create_engine(url)
         self._clock = clock
         # Not for correctness (BEGIN IMMEDIATE sees to that): SQLite's own wait for its lock sleeps up to 100 ms a
@@ -68,11 +73,28 @@ class Database:
             yield Transaction(connection, self._now)
 
     @contextmanager
+    def look(self) -> Iterator[Transaction]:
+        """For one statement that only reads: no transaction around it, which would be two round trips more.
+
+        Raises `StoreUnavailable`.
+        """
+        with _translated(), self._engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            yield Transaction(connection, self._now)
+
+    @contextmanager
     def write(self) -> Iterator[Transaction]:
         """A transaction that writes: committed at the end of the block, rolled back where the block raises.
 
         Raises `StoreUnavailable`.
         """
+        with self._writing() as transaction:
+            yield transaction
+        for study in transaction.saved:
+            self.on_commit(study)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Transaction]:
         if self._writers is None:
             with self.read() as transaction:
                 yield transaction

@@ -227,7 +227,9 @@ class LockedStudy:
         if (values := self._values()) != self._written:
             self._tx.connection.execute(_UPDATE_STUDY, {"of_study": self.id} | values)
             self._written = values
-        return self._as_study()
+        study = self._as_study()
+        self._tx.saved.append(study)
+        return study
 
     def _update_of(self, trial: LockedTrial) -> dict[str, Any]:
         return {"of_study": self.id, "of": trial.number} | {name: getattr(trial, name) for name in CHANGING}

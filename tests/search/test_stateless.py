@@ -1,0 +1,116 @@
+"""Samplers with a state: it follows from the trials, so restarts and other servers change nothing."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hpsearch.errors import InvalidSpec
+from hpsearch.search.history import History
+from hpsearch.search.samplers import suggest
+from hpsearch.spec import StudySpec, parse_study
+from hpsearch.trials import Observation, TrialState
+from tests.conftest import loop_study
+
+SPACE = {
+    "x": {"type": "float", "low": -5, "high": 5},
+    "rate": {"type": "float", "low": 1e-4, "high": 1.0, "log": True},
+    "units": {"type": "int", "low": 1, "high": 64},
+    "cell": {"type": "categorical", "choices": ["lstm", "gru"]},
+}
+GRID = {
+    "a": {"type": "int", "low": 1, "high": 3},
+    "b": {"type": "categorical", "choices": ["p", "q"]},
+    "c": {"type": "float", "low": 0.0, "high": 1.0, "step": 0.5},
+    "d": {"type": "int", "low": 7, "high": 7},
+}
+SAMPLERS = [{"name": "cmaes", "population": 6}, {"name": "qmc"}, {"name": "qmc", "sequence": "halton"}]
+SAMPLERS += [{"name": "nsga2", "population": 8}, {"name": "tpe"}, {"name": "random"}]
+
+
+def study(space: Any = None, **changes: Any) -> StudySpec:
+    return parse_study(loop_study(**({"space": space or SPACE, "budget": {"trials": 10_000}} | changes)))
+
+
+def observation(number: int, suggestion: Any, revision: int) -> Observation:
+    value = (suggestion.parameters["x"] - 2) ** 2 + abs(np.log10(suggestion.parameters["rate"]) + 2)
+    attributes = suggestion.sampler_attributes
+    return Observation(number, TrialState.COMPLETE, suggestion.parameters, [value], None, None, attributes, revision)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
+def test_a_restart_in_the_middle_changes_nothing(sampler: Any) -> None:
+    spec = study(sampler=sampler)
+    kept, seen = History(spec), []
+    for number in range(40):
+        fresh = History(spec)
+        fresh.update(seen)
+        suggestions = suggest(kept, [{}])
+        assert suggest(fresh, [{}]) == suggestions
+        seen.append(observation(number, suggestions[0], number + 1))
+        kept.update(seen[-1:])
+
+
+def test_cma_es_learns_in_the_order_in_which_trials_were_told() -> None:
+    """A straggler of an old generation changes nothing that newer ones were built on."""
+    spec = study(sampler={"name": "cmaes", "population": 4, "startup_trials": 0})
+    history = History(spec)
+    first = suggest(history, [{}] * 5)
+    assert {suggestion.sampler_attributes["cmaes"] for suggestion in first} == {0}
+    history.update([Observation(n, TrialState.RUNNING, s.parameters, None, None, None, s.sampler_attributes, n + 1)
+                    for n, s in enumerate(first)])  # fmt: skip
+    history.update([observation(number, first[number], 10 + number) for number in (4, 2, 1, 3)])
+    (second,) = suggest(history, [{}])
+    assert second.sampler_attributes == {"cmaes": 1}
+    history.update([observation(0, first[0], 20)])
+    again = History(spec)
+    again.update([observation(number, first[number], revision) for revision, number in enumerate((4, 2, 1, 3, 0), 10)])
+    assert suggest(again, [{}]) == suggest(history, [{}])
+
+
+def test_cma_es_finds_the_bottom() -> None:
+    space = {name: {"type": "float", "low": -5, "high": 5} for name in "uvw"}
+    history = History(study(space, sampler={"name": "cmaes"}))
+    values = []
+    for number in range(150):
+        (suggestion,) = suggest(history, [{}])
+        values.append(sum((float(value) - 1) ** 2 for value in suggestion.parameters.values()))  # type: ignore[arg-type]
+        history.update([Observation(number, TrialState.COMPLETE, suggestion.parameters, [values[-1]], None, None,
+                                    suggestion.sampler_attributes, number + 1)])  # fmt: skip
+    assert min(values[100:]) < 0.05
+
+
+def test_a_quasi_random_sequence_fills_the_space_evenly() -> None:
+    for sequence in ("sobol", "halton"):
+        history = History(study({"u": SPACE["x"], "v": SPACE["x"]}, sampler={"name": "qmc", "sequence": sequence}))
+        points = np.array([list(item.parameters.values()) for item in suggest(history, [{}] * 64)], dtype=float)
+        counts, *_ = np.histogram2d(points[:, 0], points[:, 1], bins=4, range=[[-5, 5], [-5, 5]])
+        assert counts.min() >= 2  # of 4 on average
+
+
+def test_a_grid_gives_each_point_once_and_then_no_more() -> None:
+    spec = study(GRID, sampler={"name": "grid"}, budget={"trials": 100})
+    assert spec.budget_trials == 18
+    history = History(spec)
+    for number in range(0, 18, 3):
+        for turn, suggestion in enumerate(suggest(history, [{}] * 3)):
+            history.update([Observation(number + turn, TrialState.FAILED, suggestion.parameters, None, None, None,
+                                        suggestion.sampler_attributes, number + turn + 1)])  # fmt: skip
+    points = {tuple(history.points[number]) for number in range(18)}
+    assert len(points) == 18
+    assert suggest(history, [{}]) == []
+
+
+def test_a_grid_needs_steps_and_no_budget() -> None:
+    assert study(GRID, sampler={"name": "grid"}, budget={}).budget_trials == 18
+    with pytest.raises(InvalidSpec, match=r"space\.x\.step"):
+        study(sampler={"name": "grid"})
+    with pytest.raises(InvalidSpec, match=r"sampler\.name: cmaes needs at least two"):
+        study({"x": SPACE["x"]}, sampler={"name": "cmaes"})
+
+
+def test_an_enqueued_trial_takes_no_point_of_the_grid() -> None:
+    history = History(study(GRID, sampler={"name": "grid"}))
+    (given,) = suggest(history, [{"a": 1, "b": "p", "c": 0.5}])
+    assert given.sampler_attributes == {}
+    assert given.parameters == {"a": 1, "b": "p", "c": 0.5, "d": 7}
