@@ -14,10 +14,10 @@ from hpsearch.settings import Settings
 
 
 @contextmanager
-def serving(service: Service, settings: Settings) -> Iterator[str]:
+def serving(service: Service, settings: Settings, port: int = 0) -> Iterator[str]:
     """The URL of a server, up within the block."""
     app = Application(service, settings)
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", port))
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=2))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from hpsearch.errors import HpsearchError, StoreUnavailable
+from hpsearch.errors import HpsearchError
 from hpsearch.gateway import Assignment
 from hpsearch.service import checks, life
 from hpsearch.service.histories import Histories, KeptHistory
@@ -15,8 +15,9 @@ from hpsearch.store.trials import Holder
 from hpsearch.studies import Study, StudyState
 from hpsearch.trials import Suggestion
 
-DRAWS = 20
-"""How often suggestions are drawn anew because another server made trials in the meantime."""
+DRAWS = 5
+"""How often suggestions are drawn anew because another server made trials in the meantime. Whoever is overtaken as
+often as that draws with the study locked: a few milliseconds, but his turn."""
 
 
 SEEN_SECONDS = 1.0
@@ -65,8 +66,8 @@ class Claims:
         """See `Gateway.claim`; an answer or a refusal each."""
         answers: list[list[Assignment] | HpsearchError] = [[] for _ in claims]
         positions = list(range(len(claims)))
-        for _ in range(DRAWS):
-            given, missed = self._answer_once([claims[position] for position in positions])
+        for turn in range(DRAWS + 1):
+            given, missed = self._answer_once([claims[position] for position in positions], insist=turn == DRAWS)
             for place, answer in given.items():
                 answers[positions[place]] = answer
             positions = [positions[place] for place in missed]
@@ -74,7 +75,9 @@ class Claims:
                 break
         return answers
 
-    def _answer_once(self, claims: Sequence[Claim]) -> tuple[dict[int, list[Assignment] | HpsearchError], list[int]]:
+    def _answer_once(
+        self, claims: Sequence[Claim], *, insist: bool
+    ) -> tuple[dict[int, list[Assignment] | HpsearchError], list[int]]:
         """The answers by position, and who got nothing because another server was faster."""
         with self._database.read() as tx:
             plan = _plan(tx, claims)
@@ -84,7 +87,7 @@ class Claims:
             drawn = {}
             for study_id in sorted(plan.fresh):
                 kept = stack.enter_context(self._histories.drawing(plan.studies[study_id]))
-                drawn[study_id] = _Drawn(kept, kept.suggest([{}] * len(plan.fresh[study_id])))
+                drawn[study_id] = _Drawn(kept, len(plan.fresh[study_id]), self._database if insist else None)
             return self._write(claims, plan, drawn)
 
     def _write(
@@ -114,7 +117,7 @@ class Claims:
 
     def ask(self, study: str, count: int, holder: Holder) -> list[Assignment]:
         """See `Service.ask`."""
-        for _ in range(DRAWS):
+        for turn in range(DRAWS + 1):
             with self._database.read() as tx:
                 found = studies.find(tx, study)
             missing = checks.room_of(found, count - found.counts.waiting)
@@ -122,10 +125,11 @@ class Claims:
                 answer = self._hand_out(study, count, holder, None)
             else:
                 with self._histories.drawing(found) as kept:
-                    answer = self._hand_out(study, count, holder, _Drawn(kept, kept.suggest([{}] * missing)))
+                    drawn = _Drawn(kept, missing, self._database if turn == DRAWS else None)
+                    answer = self._hand_out(study, count, holder, drawn)
             if answer is not None:
                 return answer
-        raise StoreUnavailable("the study is in great demand, try again")
+        return []
 
     def _hand_out(self, study: str, count: int, holder: Holder, drawn: "_Drawn | None") -> list[Assignment] | None:
         """None where nothing could be given because another server made trials in the meantime."""
@@ -151,9 +155,10 @@ class Claims:
 class _Drawn:
     """Suggestions of one history, on their way to be trials."""
 
-    def __init__(self, kept: KeptHistory, suggestions: Sequence[Suggestion]) -> None:
+    def __init__(self, kept: KeptHistory, count: int, locked_draw: Database | None) -> None:
         self._kept = kept
-        self._suggestions = suggestions
+        self._suggestions: Sequence[Suggestion] = kept.suggest([{}] * count)
+        self._locked_draw = locked_draw
         self._study: LockedStudy | None = None
         self.missed = False
         """Whether another server made trials since they were drawn: they would have its numbers' seeds."""
@@ -163,8 +168,11 @@ class _Drawn:
     ) -> list[tuple[int, LockedTrial]]:
         """New trials for the holders at these positions, as many as the budget still allows."""
         if study.next_number != self._kept.next_number:
-            self.missed = bool(positions)
-            return []
+            if self._locked_draw is None:
+                self.missed = bool(positions)
+                return []
+            self._kept.bring_up(self._locked_draw, study.former_revision)
+            self._suggestions = self._kept.suggest([{}] * len(positions))
         self._study = study
         return [
             (position, trial)

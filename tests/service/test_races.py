@@ -133,3 +133,42 @@ def test_reapers_in_every_server_hand_a_trial_back_once(make_service: ServiceFac
     assert sum(together(lambda party: services[party].reap())) == 5
     assert {trial.attempt for trial in services[0].export("bowl")} == {1}
     assert services[0].get_study("bowl").counts.waiting == 5
+
+
+def test_servers_that_suggest_at_the_same_time_never_suggest_the_same(make_service: ServiceFactory) -> None:
+    """Each suggestion has its number's seed: one that was overtaken is drawn anew."""
+    services = [make_service() for _ in range(PARTIES)]
+    services[0].create_study(loop_study(budget={"trials": 60}, sampler={"name": "random"}))
+
+    def work(party: int) -> list[Any]:
+        return [item for _ in range(15) for item in services[party].ask("bowl")]
+
+    assignments = [item for found in together(work) for item in found]
+    assert sorted(item.lease.number for item in assignments) == list(range(60))
+    assert len({repr(item.parameters) for item in assignments}) == 60
+    # and what one server alone would have suggested
+    alone = make_service()
+    alone.create_study(loop_study(name="alone", budget={"trials": 60}, sampler={"name": "random"}))
+    expected = {item.lease.number: item.parameters for item in alone.ask("alone", 60)}
+    assert {item.lease.number: item.parameters for item in assignments} == expected
+
+
+def test_a_grid_is_swept_whole_by_several_servers(make_service: ServiceFactory) -> None:
+    services = [make_service() for _ in range(PARTIES)]
+    space = {"x": {"type": "int", "low": 0, "high": 19}, "y": {"type": "categorical", "choices": ["a", "b"]}}
+    services[0].create_study(loop_study(space=space, sampler={"name": "grid"}, budget={}))
+
+    def work(party: int) -> list[Any]:
+        done = []
+        while True:
+            try:
+                assignments = services[party].ask("bowl", 3)
+            except StudyEnded:
+                return done
+            for item in assignments:
+                services[party].tell_one(Result(lease=item.lease, state=TrialState.COMPLETE, values=(1.0,)))
+                done.append((item.parameters["x"], item.parameters["y"]))
+
+    points = [point for found in together(work) for point in found]
+    assert sorted(points) == [(x, y) for x in range(20) for y in "ab"]
+    assert services[0].get_study("bowl").reason == "all 40 trials are finished"

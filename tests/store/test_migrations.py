@@ -4,6 +4,7 @@ import threading
 from importlib.resources import files
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -11,9 +12,14 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from hpsearch.errors import ConfigurationError, StoreUnavailable
+from hpsearch.service import Service
+from hpsearch.settings import Settings
+from hpsearch.spec import parse_study
 from hpsearch.store.database import Database
 from hpsearch.store.migrate import HEAD, current_revision, migrate
 from hpsearch.store.tables import metadata
+from hpsearch.trials import Decision, Lease, Receipt, Report, Result, TrialState
+from tests.conftest import TOY, toy_study
 
 
 def test_the_newest_revision_is_the_one_written_down() -> None:
@@ -52,6 +58,56 @@ def test_servers_that_start_together_migrate_once(request: pytest.FixtureRequest
     for thread in threads:
         thread.join()
     assert errors == []
+
+
+# as hpsearch 0.1 wrote them at revision 0001
+OLD_ROWS = """
+INSERT INTO studies (name, objective, spec, budget_trials, state, revision, waiting, running, complete, pruned, failed,
+    cancelled, best_number, best_value, created_at, started_at)
+  VALUES ('bowl', 'toy', '{spec}', 40, 'running', 5, 0, 1, 1, 0, 0, 0, 0, 0.25, 1.0, 2.0);
+INSERT INTO trials (study_id, number, state, parameters, sampler_attributes, enqueued, "values", metrics, last_step,
+    last_value, best_value, attempt, crashes, worker, session, lease_token, lease_seconds, lease_ends_at, revision,
+    created_at, started_at, finished_at)
+  VALUES (1, 0, 'complete', '{{"x": 0.5}}', '{{}}', {no}, '[0.25]', '{{}}', 1, 0.5, 0.5, 1, 0, 'w1', 's1', 'aa', 30.0,
+    NULL, 3, 2.0, 2.0, 3.0),
+         (1, 1, 'running', '{{"x": 1.5}}', '{{}}', {no}, NULL, '{{}}', 1, 0.75, 0.75, 1, 0, 'w1', 's1', 'bb', 30.0,
+    1e12, 5, 2.0, 2.0, NULL);
+INSERT INTO reports (study_id, number, step, value, metrics, attempt, decision, reported_at)
+  VALUES (1, 0, 1, 0.5, '{{}}', 1, 'continue', 2.5), (1, 1, 1, 0.75, '{{}}', 1, 'continue', 2.5);
+INSERT INTO workers (name, session, host, pid, slots, objectives, version, finished, registered_at, seen_at)
+  VALUES ('w1', 's1', 'here', 1, 1, '["toy"]', '0.1.0', 1, 1.0, 2.0);
+INSERT INTO artifacts (study_id, number, name, size, sha256, attempt, path, created_at)
+  VALUES (1, 0, 'model.json', 2, 'ab', 1, '1/x', 2.5)
+"""
+
+
+def test_a_populated_database_of_the_version_before_goes_on(settings: Settings) -> None:
+    """What was there is there, and the study runs to its end, with events from here on."""
+    database = Database(settings.sqlalchemy_url)
+    _empty(settings.sqlalchemy_url)
+    spec = parse_study(toy_study()).model_dump_json()
+    with database.write() as tx:
+        config = Config()
+        config.set_main_option("script_location", str(files("hpsearch.store") / "migrations"))
+        config.attributes["connection"] = tx.connection
+        command.upgrade(config, "0001")
+        for statement in OLD_ROWS.format(spec=spec, no="0" if database.is_sqlite else "false").split(";"):
+            tx.connection.exec_driver_sql(statement)
+    database.close()
+    service = Service(settings, [TOY])
+    service.open(reaper=False)
+    before, running = service.export("bowl")
+    assert (before.state, before.values, before.worker) == (TrialState.COMPLETE, (0.25,), "w1")
+    assert [report.value for report in service.list_reports("bowl", 0)] == [0.5]
+    assert service.list_artifacts("bowl", 0)[0].name == "model.json"
+    lease = Lease(study="bowl", number=1, token="bb", attempt=1)
+    assert service.report([Report(lease=lease, step=2, value=0.5)]) == [Decision.CONTINUE]
+    assert service.tell([Result(lease=lease, state=TrialState.COMPLETE, values=(0.1,))]) == [Receipt.ACCEPTED]
+    assert service.best("bowl").trial == service.get_trial("bowl", 1)
+    assert [(event.revision, event.number, event.state) for event in service.events("bowl")] == [(6, 1, "complete")]
+    (assignment,) = service.claim("w1", "s1", [], 1)
+    assert (assignment.lease.number, running.number) == (2, 1)
+    service.close()
 
 
 def test_a_database_of_a_newer_version_is_left_alone(database_url: str) -> None:
