@@ -6,8 +6,10 @@ as JSON text by Python's json, which knows NaN and infinities, inside strict JSO
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
+
+from hpsearch.trials import Metrics, TrialState
 
 Kind = Literal["parameter", "intermediate", "user", "system"]
 """What of a trial is set: a parameter (`{"internal": …, "distribution": …}`), an intermediate value (by step), an
@@ -41,6 +43,18 @@ class OptunaTrial:
     document: str
     """A JSON object: `parameters` (values by name), `internal`, `distributions`, `user`, `system`, `values`,
     `intermediate` (by step), `start`, `complete` (naive local times, ISO)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ours:
+    """What only we know of a trial; in a template's document under `ours`."""
+
+    state: TrialState
+    metrics: Metrics = field(default_factory=dict)
+    reason: str | None = None
+    enqueued: bool = False
+    attempt: int = 0
+    worker: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,4 +113,4 @@ class OptunaPort(Protocol):
         """End a trial, or hand it back (`waiting`). `values`: a JSON list or null."""
 
     def beat(self, study_id: int, number: int, token: str | None) -> None:
-        """A sign of life: from the first on, a minute without one hands the trial back."""
+        """A sign of life: a minute without one, or another write, hands the trial back."""

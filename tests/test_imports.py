@@ -17,7 +17,7 @@ ALLOWED: dict[str, set[str]] = {
     "trials": {"errors"},
     "studies": {"errors", "spec", "trials"},
     "gateway": {"errors", "spec", "trials"},
-    "optuna_port": set(),
+    "optuna_port": {"trials"},
     "objectives": {"errors", "trials"},
     "search": {"errors", "spec", "trials", "optuna_port"},
     "optuna": VALUES | {"search", "client"},

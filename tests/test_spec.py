@@ -110,7 +110,6 @@ def test_a_wrong_parameter_is_refused_at_its_field(parameter: dict[str, Any], pa
         ({"name": 3}, "name"),
         ({"description": "nul\0"}, "description"),
         ({"description": "\ud800"}, "description"),
-        ({"space": {}}, "space"),
         ({"space": {"a b": {"type": "int", "low": 1, "high": 2}}}, "space.a b"),
         ({"budget": {}}, "budget.trials"),
         ({"budget": {"trials": -1}}, "budget.trials"),
@@ -201,3 +200,8 @@ def test_anything_at_all_is_either_a_study_or_refused_with_faults(field: str, va
         assert len(error.faults) > 0  # noqa: PT017
     else:
         json.dumps(spec.model_dump(mode="json"), allow_nan=False)
+
+
+def test_a_space_may_be_empty_where_scripts_define_it() -> None:
+    assert parse_study(loop_study(space={})).space == {}
+    assert "space" in faults_of(toy_study(space={}))

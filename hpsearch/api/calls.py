@@ -1,16 +1,22 @@
 """The calls that many make at once, each made together with the others that wait."""
 
+import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import TypeVar
 
 from pydantic import TypeAdapter
 
+from hpsearch.api.bodies import Ask
 from hpsearch.api.combined import Combined, flattened
 from hpsearch.errors import HpsearchError, StudyNotFound
 from hpsearch.gateway import Assignment
 from hpsearch.service import Claim, Marker, Service
 from hpsearch.studies import Best
-from hpsearch.trials import Decision, Lease, Receipt, Release, Report, Result
+from hpsearch.trials import Decision, Lease, Receipt, Release, Report, Result, Trial
+
+T = TypeVar("T")
 
 INTERNAL = {"sampler_attributes"}
 """A trial's fields that are nobody's business outside."""
@@ -22,7 +28,7 @@ class Calls:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        executor = ThreadPoolExecutor(max_workers=4, thread_name_prefix="call")
+        self._executor = executor = ThreadPoolExecutor(max_workers=4, thread_name_prefix="call")
         self.claim: Combined[Claim, list[Assignment]] = Combined(executor, service.claim_all)
         self.renew: Combined[list[Lease], list[Decision]] = Combined(executor, flattened(service.renew))
         self.report: Combined[list[Report], list[Decision]] = Combined(executor, flattened(service.report))
@@ -41,6 +47,34 @@ class Calls:
         except StudyNotFound:
             self._service.get_study(study)  # finds the near name
             raise
+
+    async def ask(self, study: str, body: Ask) -> list[Assignment]:
+        """See `Service.ask`."""
+        return await self._alone(
+            partial(
+                self._service.ask,
+                study,
+                body.count,
+                request_id=body.request_id,
+                worker=body.worker,
+                lease_seconds=body.lease_seconds,
+            )
+        )
+
+    async def report_one(self, report: Report) -> dict[str, Decision]:
+        """See `Service.report_one`."""
+        (decision,) = await self.report([report])
+        if decision is Decision.LOST:
+            await self._alone(partial(self._service.check_kept, report.lease, decision))
+        return {"decision": decision}
+
+    async def tell_one(self, result: Result) -> Trial:
+        """See `Service.tell_one`."""
+        (receipt,) = await self.tell([result])
+        return await self._alone(partial(self._service.trial_told, result.lease, receipt))
+
+    async def _alone(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
 
     async def best(self, study: str) -> bytes:
         """The best trial so far, as JSON. Raises `StudyNotFound`."""

@@ -1,7 +1,9 @@
 """The short way for what workers and pollers say all the time: past the framework's layers, which take longer than
 the work. The same calls as the documented routes make, the same bodies, answers and errors."""
 
+import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from fastapi import Request
@@ -9,23 +11,26 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from hpsearch.api.bodies import ClaimBody
-from hpsearch.api.calls import Calls
+from hpsearch.api.bodies import Ask, ClaimBody, ReportBody, TellBody
+from hpsearch.api.calls import INTERNAL, Calls
 from hpsearch.api.problems import respond, respond_to_body, respond_to_fault
+from hpsearch.api.trials import report_of, result_of
 from hpsearch.api.waiting import entity_tag
 from hpsearch.errors import HpsearchError
 from hpsearch.gateway import Assignment
 from hpsearch.service import Claim
-from hpsearch.trials import Decision, Lease, Receipt, Release, Report, Result
+from hpsearch.trials import Decision, Lease, Receipt, Release, Report, Result, Trial
 
 STUDIES, BEST = "/api/v1/studies/", "/best"
+_LOOP = re.compile(STUDIES + r"(?P<study>[^/]+)/(?:ask|trials/(?P<number>\d{1,15})/(?P<what>report|tell))")
 WORKERS, CLAIM = "/api/v1/workers/", "/claim"
 
 
 class _Kind:
     """A body and its answer."""
 
-    def __init__(self, takes: Any, gives: Any) -> None:
+    def __init__(self, takes: Any, gives: Any, exclude: set[str] | None = None) -> None:
+        self.exclude = exclude
         self.model = takes if isinstance(takes, type) and issubclass(takes, BaseModel) else None
         self.reader: TypeAdapter[Any] = TypeAdapter(takes)
         self.writer: TypeAdapter[Any] = TypeAdapter(gives)
@@ -36,6 +41,9 @@ _REPORTS = _Kind(list[Report], list[Decision])
 _RESULTS = _Kind(list[Result], list[Receipt])
 _LEASES = _Kind(list[Lease], list[Decision])
 _RELEASES = _Kind(list[Release], list[Receipt])
+_ASK = _Kind(Ask, list[Assignment])
+_REPORT = _Kind(ReportBody, dict[str, Decision])
+_TELL = _Kind(TellBody, Trial, exclude=INTERNAL)
 
 Call = Callable[[Any], Awaitable[Any]]
 
@@ -57,7 +65,7 @@ class Express:
         if scope["type"] == "http":
             path: str = scope["path"]
             if scope["method"] == "POST":
-                route = self._posts.get(path) or self._claim_at(path)
+                route = self._posts.get(path) or self._claim_at(path) or self._loop_at(path)
                 if route is not None:
                     await _reply(*route, scope, receive, send)
                     return
@@ -81,6 +89,18 @@ class Express:
 
         return _CLAIM, claim
 
+    def _loop_at(self, path: str) -> tuple[_Kind, Call] | None:
+        """What loops say that ask and tell."""
+        match = _LOOP.fullmatch(path)
+        if match is None:
+            return None
+        study, number, report = match["study"], int(match["number"] or 0), match["what"] == "report"
+        if match["number"] is None:
+            return _ASK, partial(self._calls.ask, study)
+        if report:
+            return _REPORT, lambda body: self._calls.report_one(report_of(study, number, body))
+        return _TELL, lambda body: self._calls.tell_one(result_of(study, number, body))
+
     def _polled(self, scope: Scope) -> str | None:
         """The study whose best is polled without a wish to wait."""
         path: str = scope["path"]
@@ -102,7 +122,8 @@ class Express:
 
 async def _reply(kind: _Kind, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
     try:
-        content = kind.writer.dump_json(await call(kind.reader.validate_json(await _body(receive))))
+        answer = await call(kind.reader.validate_json(await _body(receive)))
+        content = kind.writer.dump_json(answer, exclude=kind.exclude)
     except ValidationError as error:
         await respond_to_body(Request(scope), error.errors(include_url=False), kind.model)(scope, receive, send)
     except HpsearchError as error:

@@ -71,23 +71,27 @@ def ask(service: ServiceOf, study: StudyName, body: Ask) -> list[Assignment]:
 @router.post("/trials/{number}/report")
 def report(service: ServiceOf, study: StudyName, number: TrialNumber, body: ReportBody) -> dict[str, Decision]:
     """Record a measurement; the answer says whether to go on. 409 `lease-lost` where the trial is no longer yours."""
-    lease = Lease(study=study, number=number, token=body.token, attempt=body.attempt)
-    decision = service.report_one(Report(lease=lease, step=body.step, value=body.value, metrics=body.metrics))
-    return {"decision": decision}
+    return {"decision": service.report_one(report_of(study, number, body))}
 
 
 @router.post("/trials/{number}/tell", response_model_exclude=INTERNAL)
 def tell(service: ServiceOf, study: StudyName, number: TrialNumber, body: TellBody) -> Trial:
     """End a trial. The same again is answered as the first was."""
+    return service.tell_one(result_of(study, number, body))
+
+
+def report_of(study: str, number: int, body: ReportBody) -> Report:
+    """What a body reports."""
     lease = Lease(study=study, number=number, token=body.token, attempt=body.attempt)
-    result = Result(
-        lease=lease,
-        state=TrialState(body.state),
-        values=_values(body),
-        metrics=body.metrics,
-        reason=body.reason,
+    return Report(lease=lease, step=body.step, value=body.value, metrics=body.metrics)
+
+
+def result_of(study: str, number: int, body: TellBody) -> Result:
+    """What a body tells. Raises `InvalidInput`."""
+    lease = Lease(study=study, number=number, token=body.token, attempt=body.attempt)
+    return Result(
+        lease=lease, state=TrialState(body.state), values=_values(body), metrics=body.metrics, reason=body.reason
     )
-    return service.tell_one(result)
 
 
 def _values(body: TellBody) -> tuple[float, ...] | None:

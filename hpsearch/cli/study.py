@@ -160,15 +160,43 @@ def trials(
 @app.command()
 def export(
     name: StudyName,
-    to: Annotated[Path, typer.Option("--to", help="The file to write: .jsonl or .csv.")],
+    to: Annotated[Path | None, typer.Option("--to", help="The file to write: .jsonl or .csv.")] = None,
+    optuna: Annotated[
+        str | None, typer.Option("--optuna", help="A database of Optuna's to copy the study to: sqlite:///x.db.")
+    ] = None,
     server: ServerUrl = None,
     token: Token = None,
 ) -> None:
-    """Write every trial to a file."""
-    from hpsearch.cli.connection import connect
+    """Write every trial to a file, or the whole study to a database of Optuna's."""
+    from hpsearch.cli.connection import address, connect
+    from hpsearch.errors import ConfigurationError
 
-    with connect(server, token) as client:
-        client.study(name).export(to, "csv" if to.suffix == ".csv" else "jsonl")
+    if (to is None) == (optuna is None):
+        raise ConfigurationError("give one of --to FILE and --optuna URL")
+    if to is not None:
+        with connect(server, token) as client:
+            client.study(name).export(to, "csv" if to.suffix == ".csv" else "jsonl")
+    elif optuna is not None:
+        from hpsearch.optuna import export_study
+
+        count = export_study(name, optuna, *address(server, token))
+        say(f"{name}: {count} trials are in {optuna}")
+
+
+@app.command("import")
+def import_(
+    optuna: Annotated[str, typer.Option("--optuna", help="A database of Optuna's: sqlite:///x.db.")],
+    name: Annotated[str | None, typer.Argument(help="The study there; may be left out where there is one.")] = None,
+    new_name: Annotated[str | None, typer.Option("--as", help="Its name here.")] = None,
+    server: ServerUrl = None,
+    token: Token = None,
+) -> None:
+    """Copy a whole study from a database of Optuna's."""
+    from hpsearch.cli.connection import address
+    from hpsearch.optuna import import_study
+
+    made, count = import_study(optuna, *address(server, token), name, new_name)
+    say(f"{made}: {count} trials are here")
 
 
 @app.command()

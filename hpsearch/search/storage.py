@@ -2,7 +2,9 @@
 
 import copy
 import json
+import threading
 import uuid
+import weakref
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -12,14 +14,13 @@ from optuna.distributions import BaseDistribution, distribution_to_json, json_to
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.storages._base import DEFAULT_STUDY_NAME_PREFIX
-from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 from pydantic import TypeAdapter
 
-from hpsearch.errors import InvalidInput, LeaseLost, NotFound, StudyExists, TrialFinished
+from hpsearch.errors import Conflict, HpsearchError, InvalidInput, LeaseLost, NotFound, StudyExists, TrialFinished
 from hpsearch.optuna_port import Kind, OptunaPort, OptunaStudy, OptunaTrial
 from hpsearch.search.distributions import distributions_of
 from hpsearch.spec import SpaceParameter
@@ -27,12 +28,12 @@ from hpsearch.spec import SpaceParameter
 NUMBER_BITS = 26
 """A trial's id is its study's id and its number: 67 million trials a study, 134 million studies below 2**53."""
 PAGE = 500
-BEAT_SECONDS = 20
+BEAT_SECONDS = 20.0
 
 _SPACE: TypeAdapter[dict[str, SpaceParameter]] = TypeAdapter(dict[str, SpaceParameter])
 
 
-class Storage(BaseStorage, BaseHeartbeat):
+class Storage(BaseStorage):
     """Optuna's storage over a port to our service. Reads only what changed since it last looked.
 
     Besides what `BaseStorage` says its methods raise the errors of the service: a budget that is spent ends a script
@@ -41,9 +42,12 @@ class Storage(BaseStorage, BaseHeartbeat):
 
     def __init__(self, port: OptunaPort) -> None:
         self._port = port
-        self._tokens: dict[int, str] = {}
-        """Of the trials that were made or taken through this object."""
         self._known: dict[int, _Known] = {}
+        self.beats = Beats(port)
+        weakref.finalize(self, self.beats.stop.set)
+
+    def __reduce__(self) -> Any:
+        return Storage, (self._port,)  # what this process holds and knows stays here
 
     # --- studies -----------------------------------------------------------------------------------------------------
 
@@ -114,7 +118,7 @@ class Storage(BaseStorage, BaseHeartbeat):
     def _hold(self, study_id: int, number: int, token: str | None) -> int:
         trial_id = trial_id_of(study_id, number)
         if token is not None:
-            self._tokens[trial_id] = token
+            self.beats.hold(trial_id, token)
         return trial_id
 
     def set_trial_param(
@@ -136,7 +140,7 @@ class Storage(BaseStorage, BaseHeartbeat):
     def _set(self, trial_id: int, kind: Kind, key: str, value: Any) -> None:
         study_id, number = split(trial_id)
         with _translated():
-            self._port.set_trial(study_id, number, self._tokens.get(trial_id), kind, key, json.dumps(value))
+            self._port.set_trial(study_id, number, self.beats.token(trial_id), kind, key, json.dumps(value))
 
     def set_trial_state_values(self, trial_id: int, state: OptunaState, values: Sequence[float] | None = None) -> bool:
         study_id, number = split(trial_id)
@@ -147,8 +151,8 @@ class Storage(BaseStorage, BaseHeartbeat):
                     self._hold(study_id, number, taken.token)
                 return taken is not None
             told = None if values is None else [float(value) for value in values]
-            self._port.end_trial(study_id, number, self._tokens.get(trial_id), state.name.lower(), json.dumps(told))
-        self._tokens.pop(trial_id, None)
+            self._port.end_trial(study_id, number, self.beats.token(trial_id), state.name.lower(), json.dumps(told))
+        self.beats.drop(trial_id)
         return True
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
@@ -174,21 +178,51 @@ class Storage(BaseStorage, BaseHeartbeat):
             self._known[study_id] = _Known(self._port.get_study(study_id))
         return self._known[study_id]
 
-    # --- heartbeat: Optuna's `optimize` beats from a thread while a trial runs ---------------------------------------
 
-    def record_heartbeat(self, trial_id: int) -> None:
-        study_id, number = split(trial_id)
-        with _translated():
-            self._port.beat(study_id, number, self._tokens.get(trial_id))
+class Beats:
+    """Signs of life for the trials that a process holds, from a thread of its own; a process that is killed gives none.
 
-    def get_heartbeat_interval(self) -> int:
-        return BEAT_SECONDS
+    Ours rather than Optuna's heartbeat, which beats for `optimize` alone and warns whoever asks and tells.
+    """
 
-    def _get_stale_trial_ids(self, study_id: int) -> list[int]:  # noqa: ARG002
-        return []  # the server hands them back by itself
+    def __init__(self, port: OptunaPort) -> None:
+        self.stop = threading.Event()
+        self._port = port
+        self._tokens: dict[int, str] = {}
+        self._dead: set[int] = set()
+        self._thread: threading.Thread | None = None
 
-    def get_heartbeat_stale_trial_callback(self) -> None:
-        return None
+    def token(self, trial_id: int) -> str | None:
+        """The right to write to a trial, if it is held."""
+        return self._tokens.get(trial_id)
+
+    def hold(self, trial_id: int, token: str) -> None:
+        """Beat for a trial."""
+        self._tokens[trial_id] = token
+        self._dead.discard(trial_id)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="hpsearch-beats", daemon=True)
+            self._thread.start()
+
+    def drop(self, trial_id: int) -> None:
+        """It has ended."""
+        self._tokens.pop(trial_id, None)
+
+    def beat(self) -> None:
+        """Give one sign of life for each trial. A lost one keeps its token: writes must go on being refused."""
+        for trial_id, token in list(self._tokens.items()):
+            if trial_id in self._dead:
+                continue
+            try:
+                self._port.beat(*split(trial_id), token)
+            except (NotFound, Conflict):
+                self._dead.add(trial_id)
+            except HpsearchError:
+                continue  # the server is away: the next one may reach it
+
+    def _run(self) -> None:
+        while not self.stop.wait(BEAT_SECONDS):
+            self.beat()
 
 
 class _Known:

@@ -19,10 +19,10 @@ from hpsearch.spec import TPESampler
 CANDIDATES = 24
 """Points drawn from the good side, of which the one with the best ratio is suggested."""
 MOST_GOOD = 25
-NEAREST_BAD = 100
+NEAREST_BAD = 300
 """Bad trials that are looked at whatever their number: the best of them, which stand nearest to the good ones."""
 NEWEST_RUNNING = 300
-SAMPLED_BAD = 400
+SAMPLED_BAD = 700
 """Of the other bad trials so many are looked at, and stand for all."""
 
 Numbers = NDArray[np.intp]

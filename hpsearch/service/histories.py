@@ -65,6 +65,7 @@ class Histories:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._kept: dict[int, KeptHistory] = {}
+        database.on_commit.append(self._follow)
 
     @contextmanager
     def drawing(self, study: Study) -> Iterator[KeptHistory]:
@@ -73,6 +74,15 @@ class Histories:
         with kept.lock:
             kept.bring_up(self._database, study.revision)
             yield kept
+
+    def _follow(self, study: LockedStudy) -> None:
+        """Take in a change of this process's, if nobody is at the history; whoever is reads it the next time."""
+        kept = self._kept.get(study.id)
+        if kept is not None and kept.lock.acquire(blocking=False):
+            try:
+                kept.follow(study)
+            finally:
+                kept.lock.release()
 
     def forget(self, study_id: int) -> None:
         """The study was deleted."""

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from hpsearch.store import studies
 from hpsearch.store.database import Database
+from hpsearch.store.locked import LockedStudy
 from hpsearch.store.studies import Marker
-from hpsearch.studies import Study
 
 FRESH_SECONDS = 0.05
 """A change made through another server may be overlooked for so long; one made through this server never is."""
@@ -18,7 +18,7 @@ class Markers:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known: dict[str, tuple[Marker, float]] = {}
-        database.on_commit = self._put_study
+        database.on_commit.append(self._put_study)
 
     def fresh(self, name: str) -> Marker | None:
         """Where a study stands, without asking the database; None where that is not known well enough."""
@@ -38,7 +38,7 @@ class Markers:
         """The study was deleted."""
         self._known.pop(name, None)
 
-    def _put_study(self, study: Study) -> None:
+    def _put_study(self, study: LockedStudy) -> None:
         marker = Marker(study.id, study.revision, study.state, study.best_number)
         self._put(study.name, marker, time.monotonic())
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.exc import IntegrityError
 
 from hpsearch.errors import (
@@ -23,7 +24,7 @@ from hpsearch.errors import (
     TrialNotFound,
     near,
 )
-from hpsearch.optuna_port import Kind, OptunaStudy, OptunaTrial, Taken
+from hpsearch.optuna_port import Kind, OptunaStudy, OptunaTrial, Ours, Taken
 from hpsearch.search.distributions import distribution_texts, incompatibility
 from hpsearch.service import checks, life
 from hpsearch.spec import Budget, ObjectiveSpec, StudySpec
@@ -36,11 +37,14 @@ from hpsearch.trials import TrialState
 
 SESSION = "optuna"
 """Of leases that are held through this interface: whoever comes without a token may write to these alone."""
-LEASE_SECONDS = 86_400.0
-BEAT_LEASE_SECONDS = 60.0
-"""From the first sign of life on: Optuna's `optimize` gives one every 20 s."""
+LEASE_SECONDS = 60.0
+"""A script's storage gives a sign of life every 20 s."""
 MOST_TRIALS = 10_000_000
 
+CODED = "optuna-study."
+"""Names of Optuna's that are not legal with us begin so."""
+
+_OURS: TypeAdapter[Ours] = TypeAdapter(Ours)
 _STATES = {
     "waiting": TrialState.WAITING,
     "running": TrialState.RUNNING,
@@ -89,6 +93,8 @@ class ServicePort:
     def find_study(self, name: str) -> int:
         """See `OptunaPort.find_study`."""
         with self.database.read() as tx:
+            if name.startswith(CODED) and (marker := studies.markers(tx, [name]).get(name)):
+                return marker.id  # the name that we show of it
             return studies.find(tx, slug(name)).id
 
     def get_study(self, study_id: int) -> OptunaStudy:
@@ -117,16 +123,17 @@ class ServicePort:
             known = trials.of_request(tx, study, request_id)
             if known:
                 return [Taken(number=trial.number, token=trial.lease_token) for trial in known]
-            checks.check_open(study.state, study.name)
+            if None in documents:  # what is over already may be added to whatever study has room
+                checks.check_open(study.state, study.name)
+                if study.state is StudyState.PAUSED:
+                    raise IllegalTransition(f"study {study.name!r} is paused: {study.reason}")
             if study.room is not None and study.room < len(documents):
                 raise BudgetExceeded(f"the budget of {study.name!r} leaves room for {study.room} more trials")
-            if study.state is StudyState.PAUSED:
-                raise IllegalTransition(f"study {study.name!r} is paused: {study.reason}")
-            holder = Holder(None, SESSION, LEASE_SECONDS, request_id)
-            made = [_create(tx, study, _parsed(text) if text else None, holder) for text in documents]
+            templates = [_parsed(text) if text else None for text in documents]
+            made = [_create(tx, study, template, _holder(request_id)) for template in templates]
             study.flush()  # their rows, for those of their reports
-            for trial, text in zip(made, documents, strict=True):
-                if text and (values := _intermediate(_parsed(text))):
+            for trial, template in zip(made, templates, strict=True):
+                if template and (values := _intermediate(template)):
                     document = optuna_rows.document_of(trial.optuna)
                     optuna_rows.set_intermediate(tx, study, trial, document, values)
                     _keep(study, trial, document)
@@ -173,7 +180,7 @@ class ServicePort:
             else:
                 document.setdefault(kind, {})[key] = _parsed(value)
             if trial.is_running:
-                trial.lease_ends_at = tx.now + (trial.lease_seconds or LEASE_SECONDS)
+                trial.lease_ends_at = tx.now + LEASE_SECONDS
             _keep(study, trial, document)
             study.save()
 
@@ -199,21 +206,20 @@ class ServicePort:
     def beat(self, study_id: int, number: int, token: str | None) -> None:
         """See `OptunaPort.beat`."""
         with self.database.write() as tx:
-            study, trial = _locked_trial(tx, study_id, number)
+            _, trial = _locked_trial(tx, study_id, number)
             _check_unfinished(trial)
             _check_holder(trial, token)
             if trial.is_running:
-                study.rewrite(trial, lease_seconds=BEAT_LEASE_SECONDS, lease_ends_at=tx.now + BEAT_LEASE_SECONDS)
-            study.save()
+                trials.renew(tx, [trial])
 
 
 def slug(name: str) -> str:
     """A study's name as ours may be: itself where it is legal, otherwise one that no legal name is."""
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) and not name.startswith("optuna-study."):
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) and not name.startswith(CODED):
         return name
     raw = name.encode("utf-8", "surrogatepass")
     coded = base64.urlsafe_b64encode(raw).decode().rstrip("=")
-    return "optuna-study." + (coded if len(coded) <= 80 else hashlib.sha256(raw).hexdigest())
+    return CODED + (coded if len(coded) <= 80 else hashlib.sha256(raw).hexdigest())
 
 
 def _holder(request_id: str | None) -> Holder:
@@ -241,8 +247,8 @@ def _check_unfinished(trial: LockedTrial) -> None:
 
 
 def _check_holder(trial: LockedTrial, token: str | None) -> None:
-    """Who holds a running trial may write to it; without a token, if it is held through this interface at all."""
-    if trial.is_running and (trial.session != SESSION if token is None else trial.lease_token != token):
+    """Who holds a trial may write to it. Without a token: if nobody holds it, or somebody through this interface."""
+    if trial.lease_token != token if token is not None else trial.is_running and trial.session != SESSION:
         raise LeaseLost(f"trial {trial.number} is held by {trial.worker or 'somebody else'}")
 
 
@@ -296,7 +302,8 @@ def _create(tx: Transaction, study: LockedStudy, template: dict[str, Any] | None
         (trial,) = trials.create(tx, study, [trials.NO_SUGGESTION], holder)
         trial.optuna = "{}"
         return trial
-    state = _STATES[template["state"]]
+    ours = _ours(template.get("ours"))
+    state = ours.state if ours else _STATES[template["state"]]
     names = ("internal", "distributions", "user", "system", "values", "start", "complete")
     document = {name: template[name] for name in names}
     values = {
@@ -309,12 +316,30 @@ def _create(tx: Transaction, study: LockedStudy, template: dict[str, Any] | None
         "started_at": _seconds(template["start"]),
         "finished_at": _seconds(template["complete"]),
     }
+    if ours:
+        values |= {
+            "metrics": checks.finite(ours.metrics),
+            "reason": checks.stored_text(ours.reason),
+            "enqueued": ours.enqueued,
+            "attempt": max(0, ours.attempt),
+            "worker": checks.stored_text(ours.worker),
+            "started_at": values["started_at"] if ours.attempt else None,
+        }
     if state is TrialState.RUNNING:
         values |= trials.lease_values(tx, holder, attempt=1) | {"started_at": values["started_at"]}
     trial = new_trial(study, tx.now, values | {"optuna": json.dumps(document)})
     study.add(trial)
     _offer(study, trial)
     return trial
+
+
+def _ours(given: object) -> Ours | None:
+    if given is None:
+        return None
+    try:
+        return _OURS.validate_python(given)
+    except ValidationError as error:
+        raise InvalidInput(faults=[Fault("ours", str(error.errors()[0]["msg"]))]) from error
 
 
 def _intermediate(template: dict[str, Any]) -> dict[int, float]:

@@ -352,24 +352,28 @@ class Service:
     def report_one(self, report: Report) -> Decision:
         """Raises `StudyNotFound`, `TrialNotFound`, `LeaseLost`, `InvalidInput`."""
         (decision,) = self.report([report])
-        if decision is Decision.LOST:
-            raise self._why_lost(report.lease)
+        self.check_kept(report.lease, decision)
         return decision
+
+    def check_kept(self, lease: Lease, answer: Decision | Receipt) -> None:
+        """Raises why a lease is lost, where the answer says so: `StudyNotFound`, `TrialNotFound`, `LeaseLost`."""
+        if answer in (Decision.LOST, Receipt.LOST):
+            trial = self.get_trial(lease.study, lease.number)
+            because = f": {trial.reason}" if trial.reason else ""
+            raise LeaseLost(f"the lease on trial {trial.number} is no longer yours; it is {trial.state}{because}")
 
     def tell_one(self, result: Result) -> Trial:
         """Raises `StudyNotFound`, `TrialNotFound`, `LeaseLost`, `TrialFinished`, `InvalidInput`."""
         (receipt,) = self.tell([result])
-        if receipt is Receipt.LOST:
-            raise self._why_lost(result.lease)
-        trial = self.get_trial(result.lease.study, result.lease.number)
+        return self.trial_told(result.lease, receipt)
+
+    def trial_told(self, lease: Lease, receipt: Receipt) -> Trial:
+        """The trial after a tell that was answered so. Raises like `tell_one`."""
+        self.check_kept(lease, receipt)
+        trial = self.get_trial(lease.study, lease.number)
         if receipt is Receipt.CONFLICT:
             raise TrialFinished(f"trial {trial.number} was told as {trial.state} before, with another result")
         return trial
-
-    def _why_lost(self, lease: Lease) -> HpsearchError:
-        trial = self.get_trial(lease.study, lease.number)
-        because = f": {trial.reason}" if trial.reason else ""
-        return LeaseLost(f"the lease on trial {trial.number} is no longer yours; it is {trial.state}{because}")
 
     # --- the gateway -------------------------------------------------------------------------------------------------
 

@@ -17,12 +17,13 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError,
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from hpsearch.errors import ConfigurationError, InvalidInput, StoreUnavailable
-from hpsearch.studies import Study
 
 BUSY_SECONDS = 30
 """How long a SQLite transaction waits for the lock of another process."""
 
 
+CLOCK_SECONDS = 5.0
+"""How long a look at PostgreSQL's clock is carried on."""
 _CLOCK = text("SELECT extract(epoch FROM clock_timestamp())")
 
 
@@ -31,8 +32,8 @@ class Transaction:
 
     def __init__(self, connection: Connection, clock: Callable[[Connection], float]) -> None:
         self.connection = connection
-        self.saved: list[Study] = []
-        """Studies as this transaction leaves them."""
+        self.saved: list[Any] = []
+        """Studies that this transaction changed."""
         self._clock = clock
 
     @cached_property
@@ -48,9 +49,10 @@ class Database:
     """
 
     def __init__(self, url: str, clock: Callable[[], float] | None = None) -> None:
-        self.on_commit: Callable[[Study], None] = lambda _study: None
-        """Told of every study that was saved, once it is committed."""
+        self.on_commit: list[Callable[[Any], None]] = []
+        """Told of every study that was saved (a `LockedStudy`), once it is committed."""
         self._url = url
+        self._last_look: tuple[float, float] | None = None
         self._engine = _create_engine(url)
         weakref.finalize(self, self._engine.dispose)  # one that was unpickled has nobody to close it
         self._clock = clock
@@ -97,7 +99,8 @@ class Database:
         with self._writing() as transaction:
             yield transaction
         for study in transaction.saved:
-            self.on_commit(study)
+            for tell in self.on_commit:
+                tell(study)
 
     @contextmanager
     def _writing(self) -> Iterator[Transaction]:
@@ -117,7 +120,11 @@ class Database:
             return self._clock()
         if self.is_sqlite:  # the database's clock is this machine's
             return time.time()
-        return float(connection.execute(_CLOCK).scalar_one())
+        # one look a few seconds, carried on by this machine's steady clock: a round trip less a transaction
+        clock = self._last_look
+        if clock is None or time.monotonic() - clock[1] > CLOCK_SECONDS:
+            clock = self._last_look = float(connection.execute(_CLOCK).scalar_one()), time.monotonic()
+        return clock[0] + time.monotonic() - clock[1]
 
 
 def _create_engine(url: str) -> Engine:

@@ -255,9 +255,9 @@ class LockedStudy:
         if (values := self._values()) != self._written:
             self._tx.connection.execute(_UPDATE_STUDY, {"of_study": self.id} | values)
             self._written = values
-        study = self._as_study()
-        self._tx.saved.append(study)
-        return study
+        if self not in self._tx.saved:
+            self._tx.saved.append(self)
+        return self._as_study()
 
     def _update_of(self, trial: LockedTrial, columns: Sequence[str] = CHANGING) -> dict[str, Any]:
         return {"of_study": self.id, "of": trial.number} | {name: getattr(trial, name) for name in columns}
