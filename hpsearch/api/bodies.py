@@ -22,6 +22,8 @@ class Enqueue(Body):
 
     configurations: Annotated[list[dict[ParameterName, Value]], Field(min_length=1, max_length=1000)]
     """What is left out of one, the sampler fills in."""
+    request_id: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
+    """Random, chosen by the caller: the same request again, after a lost answer, is given the same trials."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"configurations": [{"learning_rate": 0.003, "hidden_units": 64}]}]}

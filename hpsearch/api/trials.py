@@ -38,7 +38,7 @@ def list_trials(
 @router.post("/trials", status_code=status.HTTP_201_CREATED, response_model_exclude={"__all__": INTERNAL})
 def enqueue(service: ServiceOf, study: StudyName, body: Enqueue) -> list[Trial]:
     """Enqueue given configurations, ahead of new suggestions and within the budget."""
-    return service.enqueue(study, body.configurations)
+    return service.enqueue(study, body.configurations, request_id=body.request_id)
 
 
 @router.post("/retry", response_model_exclude={"__all__": INTERNAL})

@@ -50,8 +50,8 @@ class _Pace:
         if not done:
             return "- trials/min"
         text = f"{60 * done / seconds:.1f} trials/min"
-        if info.spec.budget.trials is not None:
-            minutes, rest = divmod(round((info.spec.budget.trials - info.counts.finished) * seconds / done), 60)
+        if info.spec.budget_trials is not None:
+            minutes, rest = divmod(round((info.spec.budget_trials - info.counts.finished) * seconds / done), 60)
             text += f", {minutes}:{rest:02d} left"
         return text
 
@@ -87,7 +87,7 @@ class _Lines:
         if not improved and time.monotonic() - self._said_at < LINE_SECONDS and not info.state.has_ended:
             return
         self._said_at, self._best = time.monotonic(), best.number if best else None
-        of = "" if info.spec.budget.trials is None else f"/{info.spec.budget.trials}"
+        of = "" if info.spec.budget_trials is None else f"/{info.spec.budget_trials}"
         say(f"{info.counts.finished}{of} trials, {_counts(info)}; {_best(info, best)}; {self._pace.text(info)}")
 
 
@@ -105,7 +105,7 @@ class _Bars:
             MofNCompleteColumn(),
             TextColumn("{task.fields[counts]} · {task.fields[pace]}", markup=False),
         )
-        self._trials = self._progress.add_task("", label=info.name, total=info.spec.budget.trials, counts="", pace="")
+        self._trials = self._progress.add_task("", label=info.name, total=info.spec.budget_trials, counts="", pace="")
         self._line = ""
 
     def __enter__(self) -> Self:

@@ -49,7 +49,7 @@ def list_studies(server: ServerUrl = None, token: Token = None, as_json: AsJson 
                     item.name,
                     item.state,
                     item.counts.finished,
-                    item.spec.budget.trials,
+                    item.spec.budget_trials,
                     item.counts.running,
                     item.best_value,
                     item.best_number,
@@ -85,6 +85,33 @@ def watch(name: StudyName, server: ServerUrl = None, token: Token = None, as_jso
         else:
             follow(study)
             _say_study(study.info)
+
+
+@app.command()
+def events(
+    name: StudyName,
+    after: Annotated[int, typer.Option(help="Only what happened after this event.", min=0)] = 0,
+    server: ServerUrl = None,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print every change of state, and then each as it happens, until the study ends; as JSON, a line for each."""
+    from dataclasses import asdict
+
+    from pydantic_core import to_json
+
+    from hpsearch.cli.connection import connect
+
+    with connect(server, token, retries=20) as client:
+        for event in client.study(name).events(after):
+            if as_json:
+                say(to_json(asdict(event)).decode())
+                continue
+            what = f"study {name}" if event.number is None else f"trial {event.number}"
+            attempt = f" (attempt {event.attempt}, {event.worker or 'unnamed'})" if event.attempt else ""
+            value = "" if event.value is None else f": {event.value:g}"
+            why = f" - {event.reason}" if event.reason else ""
+            say(f"{event.revision:>6}  {event.happened_at:%H:%M:%S}  {what} {event.state}{value}{attempt}{why}")
 
 
 @app.command()
@@ -260,7 +287,7 @@ def _json_object(text: str) -> dict[str, Any]:
 
 def _say_study(study: "Study") -> None:
     counts = study.counts
-    of = "" if study.spec.budget.trials is None else f" of {study.spec.budget.trials}"
+    of = "" if study.spec.budget_trials is None else f" of {study.spec.budget_trials}"
     say(f"{study.name}: {study.state}" + (f" ({study.reason})" if study.reason else ""))
     say(
         f"  {counts.finished}{of} trials finished: {counts.complete} complete, {counts.pruned} pruned, "

@@ -116,11 +116,11 @@ class StudyHandle:
     def _get(self, rest: str = "", *, wait: float = 0.0, **options: Any) -> bytes:
         return self._transport.request("GET", self._path(rest), wait=wait, **options).content
 
-    def _post(self, rest: str, body: Any = None, *, repeatable: bool = True) -> bytes:
+    def _post(self, rest: str, body: Any = None) -> bytes:
         options: dict[str, Any] = (
             {} if body is None else {"content": _json(body), "headers": {"Content-Type": "application/json"}}
         )
-        return self._transport.request("POST", self._path(rest), repeatable=repeatable, **options).content
+        return self._transport.request("POST", self._path(rest), **options).content
 
     # --- watched -----------------------------------------------------------------------------------------------------
 
@@ -220,12 +220,12 @@ class StudyHandle:
         self._transport.request("DELETE", self._path())
 
     def enqueue(self, *configurations: Parameters) -> list[Trial]:
-        """Have configurations tried before new suggestions. Sent once: after `ServerUnreachable`, look at the trials.
+        """Have configurations tried before new suggestions.
 
         Raises `InvalidInput`, `StudyEnded`, `BudgetExceeded`.
         """
-        body = {"configurations": [dict(item) for item in configurations]}
-        return _TRIALS.validate_json(self._post("/trials", body, repeatable=False))
+        body = {"configurations": [dict(item) for item in configurations], "request_id": secrets.token_hex(16)}
+        return _TRIALS.validate_json(self._post("/trials", body))
 
     def retry_failed(self, *numbers: int) -> list[Trial]:
         """Let failed trials (all, where none is named) run again, under their numbers."""

@@ -258,8 +258,11 @@ class Service:
             record, relative = artifacts.find(tx, found, trials.find(tx, found, number).number, name)
         return record, self._files.path(relative)
 
-    def enqueue(self, study: str, configurations: Sequence[Parameters]) -> list[Trial]:
-        """Trials with given parameters, ahead of new suggestions; the sampler fills in what is left out.
+    def enqueue(
+        self, study: str, configurations: Sequence[Parameters], *, request_id: str | None = None
+    ) -> list[Trial]:
+        """Trials with given parameters, ahead of new suggestions; the sampler fills in what is left out. The same
+        `request_id` again is answered with the same trials.
 
         Raises `StudyNotFound`, `InvalidInput`, `StudyEnded`, `BudgetExceeded`; then nothing was enqueued.
         """
@@ -276,29 +279,34 @@ class Service:
             suggestions = kept.suggest(configurations)
         with self._database.write() as tx:
             locked = studies.lock(tx, study)
+            known = trials.of_request(tx, locked, request_id) if request_id else []
+            if known:
+                return [trial.as_trial(study) for trial in known]
             checks.check_open(locked.state, study)
             if locked.room is not None and locked.room < len(configurations):
                 raise BudgetExceeded(f"the budget of {study!r} leaves room for {locked.room} more trials")
-            made = trials.create(tx, locked, suggestions, holder=None)
+            made = trials.create(tx, locked, suggestions, holder=None, request_id=request_id)
             locked.save()
         return [trial.as_trial(study) for trial in made]
 
     def retry_failed(self, study: str, numbers: Sequence[int] | None = None) -> list[Trial]:
         """Let failed trials (all, where none is named) be run again, under their numbers: no trial counts twice.
 
-        A study that its budget had ended opens again. Raises `StudyNotFound`, `StudyEnded` where it was stopped, and
+        Those that wait or run already are left as they are, so that the same call again is safe. A study that its
+        budget had ended opens again. Raises `StudyNotFound`, `StudyEnded` where it was stopped, and
         `InvalidInput` where a number is not of a failed trial; then none is run again.
         """
         with self._database.write() as tx:
             locked = studies.lock(tx, study)
             if locked.state is StudyState.STOPPED:
                 raise StudyEnded(f"study {study!r} was stopped")
-            failed = trials.failed(tx, locked)
-            chosen = list(failed) if numbers is None else sorted(set(numbers))
-            checks.check([Fault(f"numbers.{n}", "is not a failed trial") for n in chosen if n not in failed])
+            chosen = sorted(set(trials.failed(tx, locked) if numbers is None else numbers))
             made = list(locked.trials(chosen).values())
+            again = {trial.number for trial in made if trial.is_failed or trial.is_open}
+            checks.check([Fault(f"numbers.{n}", "is not a failed trial") for n in chosen if n not in again])
             for trial in made:
-                trials.try_again(locked, trial)
+                if trial.is_failed:
+                    trials.try_again(locked, trial)
             if made and locked.state is StudyState.COMPLETE:
                 locked.move(StudyState.RUNNING, None)
             life.save(tx, locked)

@@ -91,6 +91,15 @@ class LockedTrial:
     def is_running(self) -> bool:
         return self.state == TrialState.RUNNING.value
 
+    @property
+    def is_failed(self) -> bool:
+        return self.state == TrialState.FAILED.value
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it waits or runs."""
+        return self.state in (TrialState.WAITING.value, TrialState.RUNNING.value)
+
     def lease(self, study: str) -> Lease:
         """The lease on a running trial."""
         return Lease(study=study, number=self.number, token=self.lease_token or "", attempt=self.attempt)

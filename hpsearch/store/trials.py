@@ -172,7 +172,11 @@ def is_held(row: AnyRow | LockedTrial | None, lease: Lease) -> bool:
 
 
 def create(
-    tx: Transaction, study: LockedStudy, suggestions: Sequence[Suggestion], holder: Holder | None
+    tx: Transaction,
+    study: LockedStudy,
+    suggestions: Sequence[Suggestion],
+    holder: Holder | None,
+    request_id: str | None = None,
 ) -> list[LockedTrial]:
     """New trials: leased at once to `holder`, or waiting where there is none (configurations that a user gave)."""
     made = []
@@ -182,6 +186,7 @@ def create(
             "parameters": dict(suggestion.parameters),
             "sampler_attributes": dict(suggestion.sampler_attributes),
             "enqueued": holder is None,
+            "request_id": request_id,
         }
         if holder:
             values |= _lease_values(tx, holder, attempt=1)
@@ -199,9 +204,8 @@ def _lease_values(tx: Transaction, holder: Holder, attempt: int) -> dict[str, An
         "lease_token": secrets.token_hex(16),
         "lease_seconds": holder.lease_seconds,
         "lease_ends_at": tx.now + holder.lease_seconds,
-        "request_id": holder.request_id,
         "started_at": tx.now,
-    }
+    } | ({"request_id": holder.request_id} if holder.request_id else {})
 
 
 def take(tx: Transaction, study: LockedStudy, trial: LockedTrial, holder: Holder) -> bool:
@@ -302,5 +306,5 @@ def cancel_all(tx: Transaction, study: LockedStudy, reason: str) -> None:
         .order_by(trials.c.number)
     )
     for trial in study.trials(open_ones.scalars().all()).values():
-        if trial.state in (_WAITING, _RUNNING):
+        if trial.is_open:
             study.change(trial, TrialState.CANCELLED, reason=reason, lease_ends_at=None, finished_at=tx.now)

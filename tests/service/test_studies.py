@@ -230,11 +230,25 @@ def test_only_failed_trials_of_an_unstopped_study_are_tried_again(service: Servi
     service.create_study(toy_study())
     first, second = worker.claim(2)
     worker.end(first, TrialState.FAILED, "broken")
-    with pytest.raises(InvalidInput, match=r"numbers\.1: is not a failed trial"):
-        service.retry_failed("bowl", [0, 1])
+    worker.complete(second, 1.0)
+    for number in (1, 2):
+        with pytest.raises(InvalidInput, match=rf"numbers\.{number}: is not a failed trial"):
+            service.retry_failed("bowl", [0, number])
     assert service.get_trial("bowl", 0).state is TrialState.FAILED
-    assert [trial.number for trial in service.retry_failed("bowl", [0, 0])] == [0]
+    for _ in range(2):  # the same call again is safe
+        assert [(trial.number, trial.state) for trial in service.retry_failed("bowl", [0, 0])] == [
+            (0, TrialState.WAITING)
+        ]
     assert second.lease.number == 1
     service.stop_study("bowl")
     with pytest.raises(StudyEnded):
         service.retry_failed("bowl")
+
+
+def test_an_enqueue_repeated_after_a_lost_answer_gives_the_same_trials(service: Service, worker: Worker) -> None:
+    service.create_study(toy_study())
+    first = service.enqueue("bowl", [{"x": 1.0}, {"x": 2.0}], request_id="r")
+    assert service.enqueue("bowl", [{"x": 1.0}, {"x": 2.0}], request_id="r") == first
+    worker.claim()
+    assert [trial.number for trial in service.enqueue("bowl", [{"x": 1.0}, {"x": 2.0}], request_id="r")] == [0, 1]
+    assert service.get_study("bowl").counts.created == 2
