@@ -6,7 +6,7 @@ from tests.benchmarks import load, optuna_peer, ours
 from tests.benchmarks.databases import NewDatabase, fresh_databases
 from tests.benchmarks.load import Timings
 from tests.benchmarks.sizes import Sizes
-from tests.benchmarks.tables import median_of, print_table, print_title, ratio
+from tests.benchmarks.tables import median_of, print_progress, print_table, print_title, ratio
 
 NOTE = """One client, TPE, six parameters; medians. Ours over HTTP to a server process, the peer in process (Optuna's
 RDBStorage, its defaults on both databases: on SQLite a rollback journal, 5 s of busy timeout). A running trial has 20
@@ -44,6 +44,7 @@ def _rows(kind: str, new: NewDatabase, finished: int, sizes: Sizes) -> list[list
             mine = load.run(load.ask_and_tell(url, repetitions, WARM_UP))
         peer = optuna_peer.apart(optuna_peer.ask_and_tell, peer_url, peers, WARM_UP)
         rows.append([kind, f"{finished:,}", str(running), *_cells(mine, peer)])
+        print_progress(rows[-1])
     return rows
 
 

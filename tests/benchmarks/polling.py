@@ -8,7 +8,7 @@ from tests.benchmarks import load, optuna_peer, ours
 from tests.benchmarks.databases import NewDatabase, fresh_databases
 from tests.benchmarks.load import Lives, Polls
 from tests.benchmarks.sizes import Sizes
-from tests.benchmarks.tables import milliseconds, print_table, print_title, ratio, spread_of
+from tests.benchmarks.tables import milliseconds, print_progress, print_table, print_title, ratio, spread_of
 
 NOTE = """`GET /studies/…/best` with the entity tag of the last answer, by {pollers} connections of another process as
 fast as they can, beside {workers} busy workers (TPE) and {history:,} finished trials, {seconds:g} s. The peer:
@@ -39,6 +39,7 @@ def measure(sizes: Sizes) -> None:
     for kind in sizes.databases:
         with fresh_databases(kind) as new:
             rows.append([kind, *_cells(new, workers, sizes)])
+            print_progress(rows[-1])
     print_table(HEADS, rows)
 
 

@@ -13,6 +13,7 @@ class Sizes:
     running: tuple[int, ...] = (0, 100)
     repetitions: dict[int, int] = field(default_factory=lambda: {0: 10, 1_000: 20, 10_000: 10, 100_000: 3})
     """Asks of the peer, by history."""
+    samplers: tuple[str, ...] = ("random", "tpe")
     workers: tuple[int, ...] = (1, 8, 64)
     seconds: float = 10
     """How long workers live."""
@@ -28,10 +29,11 @@ class Sizes:
 
 QUICK = {"histories": (0, 1_000, 10_000), "seconds": 3, "long_history": 10_000, "starts": 1}
 TOY = {
-    "histories": (0, 20),
-    "running": (0, 2),
-    "repetitions": {0: 1, 20: 1},
-    "workers": (1, 2),
+    "histories": (20,),
+    "running": (2,),
+    "repetitions": {20: 1},
+    "samplers": ("tpe",),
+    "workers": (2,),
     "seconds": 0.3,
     "history": 20,
     "long_history": 50,

@@ -6,7 +6,7 @@ from statistics import median
 from tests.benchmarks import load, optuna_peer, ours
 from tests.benchmarks.databases import NewDatabase, fresh_databases
 from tests.benchmarks.sizes import Sizes
-from tests.benchmarks.tables import milliseconds, print_table, print_title, ratio
+from tests.benchmarks.tables import milliseconds, print_progress, print_table, print_title, ratio
 
 NOTE = """{history:,} finished trials, TPE. Ours: from the start of the server process to the first 200 of /readyz, and
 to the first answered ask. The peer: `optuna.load_study` and the first `ask` in a process that has imported Optuna, and
@@ -21,6 +21,7 @@ def measure(sizes: Sizes) -> None:
     for kind in sizes.databases:
         with fresh_databases(kind) as new:
             rows.append([kind, *_cells(new, sizes)])
+            print_progress(rows[-1])
     print_table(HEADS, rows)
 
 

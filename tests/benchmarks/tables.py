@@ -2,6 +2,7 @@
 
 import platform
 import statistics
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -25,6 +26,11 @@ def print_head() -> None:
 def print_title(title: str, note: str) -> None:
     """A benchmark's heading, and how it was measured."""
     print(f"\n## {title}\n\n{note}\n", flush=True)
+
+
+def print_progress(row: Sequence[str]) -> None:
+    """A row as soon as it is there, beside the tables: a benchmark takes minutes."""
+    print(" ".join(row), file=sys.stderr, flush=True)
 
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

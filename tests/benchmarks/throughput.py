@@ -4,7 +4,7 @@ from tests.benchmarks import load, optuna_peer, ours
 from tests.benchmarks.databases import NewDatabase, fresh_databases
 from tests.benchmarks.load import Lives
 from tests.benchmarks.sizes import Sizes
-from tests.benchmarks.tables import print_table, print_title, ratio, spread_of
+from tests.benchmarks.tables import print_progress, print_table, print_title, ratio, spread_of
 
 NOTE = """A life: claim, five reports, tell. Ours: simulated workers, a connection each, over HTTP to one server
 process; the peer: so many processes with Optuna's RDBStorage, 8 at most. History at the start: {history:,} trials; it
@@ -37,7 +37,7 @@ def measure(sizes: Sizes) -> None:
     rows = []
     for kind in sizes.databases:
         with fresh_databases(kind) as new:
-            for sampler in ("random", "tpe"):
+            for sampler in sizes.samplers:
                 rows += _rows(kind, sampler, new, sizes)
     print_table(HEADS, rows)
 
@@ -52,6 +52,7 @@ def _rows(kind: str, sampler: str, new: NewDatabase, sizes: Sizes) -> list[list[
         figures = [f"{mine.rate:.0f}", f"{peer.rate:.1f}", ratio(mine.rate, peer.rate)]
         rows.append([kind, sampler, str(workers), *figures, *_calls(mine), str(processes), *_calls(peer)])
         rows[-1].append(str(peer.errors))
+        print_progress(rows[-1])
     return rows
 
 

@@ -15,7 +15,9 @@ NOTE = """Open Source Vizier {version}: its gRPC server (`DefaultVizierServer`, 
 own clients in the threads of another; a life: `get_suggestions(1)`, five measurements, `complete_trial`. Ours as above,
 on SQLite, over HTTP. Random search, no history at the start, {seconds:g} s each; calls: median / 99th percentile."""
 HEADS = ("clients", "lives/s", "vizier", "×", "claim", "report", "tell", "vizier: suggest", "measurement", "complete")
-INSTALL = 'python -m venv VENV && VENV/bin/pip install "google-vizier[jax]", then --vizier-python VENV/bin/python'
+INSTALL = (
+    'python -m venv VENV && VENV/bin/pip install "google-vizier[jax]" "jax<0.5", then --vizier-python VENV/bin/python'
+)
 
 
 def measure(sizes: Sizes) -> None:
