@@ -10,12 +10,13 @@ from tests.benchmarks.tables import median_of, print_progress, print_table, prin
 
 NOTE = """One client, TPE, six parameters; medians. Ours over HTTP to a server process, the peer in process (Optuna's
 RDBStorage, its defaults on both databases: on SQLite a rollback journal, 5 s of busy timeout). A running trial has 20
-reports. Both have read the history before."""
+reports. Both have read the history before; they are measured by turns."""
 HEADS = ("database", "finished", "running", "ask", "report", "tell", "ask+tell", "optuna: ask", "report", "tell")
 RATIOS = ("ask+tell", "n", "ask ×", "report ×", "tell ×", "ask+tell ×")
 KINDS = ("ask", "report", "tell", "ask+tell")
-OUR_REPETITIONS = 30
 WARM_UP = 2
+OUR_TURN, PEER_TURN = 6, 2
+"""Repetitions of one turn."""
 
 
 def measure(sizes: Sizes) -> None:
@@ -33,19 +34,27 @@ def _rows(kind: str, new: NewDatabase, finished: int, sizes: Sizes) -> list[list
     our_url, peer_url = new(), new()
     ours.prepare(our_url, "tpe", finished=finished)
     optuna_peer.apart(optuna_peer.prepare, peer_url, finished=finished)
-    peers = sizes.repetitions[finished]
-    repetitions = peers if finished == 0 else max(peers, OUR_REPETITIONS)
     rows = []
     for running in sizes.running:
         if running:
             ours.fill(our_url, running=running)
             optuna_peer.apart(optuna_peer.fill, peer_url, running=running)
-        with ours.serving(our_url) as url:
-            mine = load.run(load.ask_and_tell(url, repetitions, WARM_UP))
-        peer = optuna_peer.apart(optuna_peer.ask_and_tell, peer_url, peers, WARM_UP)
+        mine, peer = _by_turns(our_url, peer_url, sizes.repetitions[finished], OUR_TURN if finished else PEER_TURN)
         rows.append([kind, f"{finished:,}", str(running), *_cells(mine, peer)])
         print_progress(rows[-1])
     return rows
+
+
+def _by_turns(our_url: str, peer_url: str, rounds: int, our_turn: int) -> tuple[Timings, Timings]:
+    """Ours and the peer's, in small turns: what else the machine does meets both."""
+    mine, peer = Timings(), Timings()
+    with ours.serving(our_url) as url, optuna_peer.kept(peer_url) as ask_peer:
+        load.run(load.ask_and_tell(url, WARM_UP))
+        ask_peer(WARM_UP)
+        for _ in range(rounds):
+            mine.join(load.run(load.ask_and_tell(url, our_turn)))
+            peer.join(ask_peer(PEER_TURN))
+    return mine, peer
 
 
 def _cells(mine: Timings, peer: Timings) -> list[str]:

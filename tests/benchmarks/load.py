@@ -111,24 +111,28 @@ class Timings:
         self.seconds.setdefault(kind, []).append(now - since)
         return now
 
+    def join(self, other: "Timings") -> None:
+        """Take another's in."""
+        for kind, seconds in other.seconds.items():
+            self.seconds.setdefault(kind, []).extend(seconds)
 
-async def ask_and_tell(url: str, repetitions: int, warm_up: int) -> Timings:
+
+async def ask_and_tell(url: str, repetitions: int) -> Timings:
     """Asks, reports and tells, one after the other on one connection."""
     connection, timings = await Connection.open(url), Timings()
     base = f"/api/v1/studies/{STUDY}"
-    for turn in range(-warm_up, repetitions):
-        kept = timings if turn >= 0 else Timings()
+    for _ in range(repetitions):
         began = time.perf_counter()
         (assignment,) = json.loads(await connection.post(f"{base}/ask", "{}"))
-        asked = kept.add("ask", began)
+        asked = timings.add("ask", began)
         lease, value = assignment["lease"], value_of(assignment["parameters"])
         key = f'"token":"{lease["token"]}","attempt":{lease["attempt"]}'
         path = f"{base}/trials/{lease['number']}"
         await connection.post(f"{path}/report", f'{{{key},"step":1,"value":{value!r}}}')
-        reported = kept.add("report", asked)
+        reported = timings.add("report", asked)
         await connection.post(f"{path}/tell", f'{{{key},"value":{value!r}}}')
-        told = kept.add("tell", reported)
-        kept.seconds.setdefault("ask+tell", []).append(asked - began + told - reported)
+        told = timings.add("tell", reported)
+        timings.seconds.setdefault("ask+tell", []).append(asked - began + told - reported)
     connection.close()
     return timings
 

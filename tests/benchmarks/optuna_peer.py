@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import optuna
@@ -28,6 +29,8 @@ from tests.benchmarks.workload import REPORTS, SPACE, draw, report_of, value_of
 STUDY = "bowl"
 T = TypeVar("T")
 _SPAWN = multiprocessing.get_context("spawn")
+_KEPT: list[optuna.Study] = []
+"""In a process of `kept`."""
 
 
 def apart(function: Callable[..., T], *arguments: Any, **named: Any) -> T:
@@ -128,20 +131,29 @@ def _follow_ids(engine: Engine, last: int) -> None:
 # --- what is measured ------------------------------------------------------------------------------------------------
 
 
-def ask_and_tell(url: str, repetitions: int, warm_up: int) -> Timings:
-    """Asks, reports and tells, one after the other; the history is read before, in the warm-up."""
-    study, space, timings = _load(url, "tpe"), distributions(), Timings()
-    for turn in range(-warm_up, repetitions):
-        kept = timings if turn >= 0 else Timings()
+@contextmanager
+def kept(url: str) -> Iterator[Callable[[int], Timings]]:
+    """A process that has read a study's history; the function asks, reports and tells in it so many times."""
+    with ProcessPoolExecutor(1, mp_context=_SPAWN, initializer=_keep, initargs=(url,)) as pool:
+        yield lambda repetitions: pool.submit(_ask_and_tell, repetitions).result()
+
+
+def _keep(url: str) -> None:
+    _KEPT.append(_load(url, "tpe"))
+
+
+def _ask_and_tell(repetitions: int) -> Timings:
+    study, space, timings = _KEPT[0], distributions(), Timings()
+    for _ in range(repetitions):
         began = time.perf_counter()
         trial = study.ask(space)
-        asked = kept.add("ask", began)
+        asked = timings.add("ask", began)
         value = value_of(trial.params)
         trial.report(value, 1)
-        reported = kept.add("report", asked)
+        reported = timings.add("report", asked)
         study.tell(trial, value)
-        told = kept.add("tell", reported)
-        kept.seconds.setdefault("ask+tell", []).append(asked - began + told - reported)
+        told = timings.add("tell", reported)
+        timings.seconds.setdefault("ask+tell", []).append(asked - began + told - reported)
     return timings
 
 
@@ -165,8 +177,7 @@ def live(url: str, sampler: str, processes: int, seconds: float) -> Lives:
 def _together(all_lives: Sequence[Lives], seconds: float) -> Lives:
     lives = Lives(seconds=seconds)
     for one in all_lives:
-        for kind, times in one.timings.seconds.items():
-            lives.timings.seconds.setdefault(kind, []).extend(times)
+        lives.timings.join(one.timings)
         lives.numbers += one.numbers
         lives.in_time += one.in_time
         lives.errors += one.errors

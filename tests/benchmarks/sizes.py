@@ -11,8 +11,8 @@ class Sizes:
     histories: tuple[int, ...] = (0, 1_000, 10_000, 100_000)
     """Finished trials at an ask."""
     running: tuple[int, ...] = (0, 100)
-    repetitions: dict[int, int] = field(default_factory=lambda: {0: 10, 1_000: 20, 10_000: 10, 100_000: 3})
-    """Asks of the peer, by history."""
+    repetitions: dict[int, int] = field(default_factory=lambda: {0: 4, 1_000: 12, 10_000: 8, 100_000: 3})
+    """Turns of asks, by history: few where the peer takes seconds."""
     samplers: tuple[str, ...] = ("random", "tpe")
     workers: tuple[int, ...] = (1, 8, 64)
     seconds: float = 10

@@ -40,7 +40,7 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     print(_line(["-" * width if not at else "-" * (width - 1) + ":" for at, width in enumerate(widths)]))
     for row in rows:
         print(_line([cell.rjust(width) if at else cell.ljust(width) for at, (cell, width) in _numbered(row, widths)]))
-    print(flush=True)
+    print(f"\nLoad of the machine at the end: {psutil.getloadavg()[0]:.1f}", flush=True)
 
 
 def _numbered(row: Sequence[str], widths: Sequence[int]) -> list[tuple[int, tuple[str, int]]]:
