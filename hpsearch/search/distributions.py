@@ -7,6 +7,9 @@ from optuna.distributions import (
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
+    check_distribution_compatibility,
+    distribution_to_json,
+    json_to_distribution,
 )
 
 from hpsearch.errors import Fault, near
@@ -30,6 +33,20 @@ def distribution_of(parameter: SpaceParameter) -> BaseDistribution:
 def distributions_of(space: Mapping[str, SpaceParameter]) -> dict[str, BaseDistribution]:
     """The distributions of a space, in its order."""
     return {name: distribution_of(parameter) for name, parameter in space.items()}
+
+
+def distribution_texts(space: Mapping[str, SpaceParameter]) -> dict[str, str]:
+    """The distributions of a space as Optuna's JSON."""
+    return {name: distribution_to_json(item) for name, item in distributions_of(space).items()}
+
+
+def incompatibility(known: str, wanted: str) -> str | None:
+    """Why a parameter of one distribution cannot be one of another, in Optuna's words; both as its JSON."""
+    try:
+        check_distribution_compatibility(json_to_distribution(known), json_to_distribution(wanted))
+    except (ValueError, KeyError, TypeError) as error:
+        return str(error)
+    return None
 
 
 def configuration_faults(space: Mapping[str, SpaceParameter], parameters: Parameters, path: str) -> list[Fault]:

@@ -28,6 +28,7 @@ from hpsearch.service import checks, leased, life
 from hpsearch.service.claims import Claim, Claims
 from hpsearch.service.histories import Histories
 from hpsearch.service.markers import Markers
+from hpsearch.service.optuna_port import ServicePort
 from hpsearch.settings import Settings
 from hpsearch.spec import parse_study
 from hpsearch.store import artifacts, events, reports, studies, trials, workers
@@ -73,6 +74,8 @@ class Service:
         self._database = Database(settings.sqlalchemy_url, clock)
         self._files = ArtifactFolder(settings.home_folder / "artifacts", settings.max_artifact_mb * 2**20)
         self.markers = Markers(self._database)
+        self.optuna = ServicePort(self._database)
+        """Optuna's storage interface."""
         self._histories = Histories(self._database)
         self._claims = Claims(self._database, self._histories, settings.lease_seconds)
         self._closing = threading.Event()

@@ -4,6 +4,7 @@ import json
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -49,11 +50,16 @@ class Database:
     def __init__(self, url: str, clock: Callable[[], float] | None = None) -> None:
         self.on_commit: Callable[[Study], None] = lambda _study: None
         """Told of every study that was saved, once it is committed."""
+        self._url = url
         self._engine = _create_engine(url)
+        weakref.finalize(self, self._engine.dispose)  # one that was unpickled has nobody to close it
         self._clock = clock
         # Not for correctness (BEGIN IMMEDIATE sees to that): SQLite's own wait for its lock sleeps up to 100 ms a
         # time and starves whom it likes, threads of one process can do better.
         self._writers: threading.Lock | None = threading.Lock() if self.is_sqlite else None
+
+    def __reduce__(self) -> tuple[type["Database"], tuple[str]]:
+        return Database, (self._url,)
 
     @property
     def engine(self) -> Engine:

@@ -1,7 +1,7 @@
 """A study under change: locked, with the trials that change in it. Changes are collected and written at once."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -53,6 +53,8 @@ _LOCK_TRIALS = (
     .order_by(trials.c.number)
     .with_for_update()
 )
+REWRITING = (*CHANGING, "parameters", "last_step", "last_value", "best_value", "optuna")
+"""What Optuna's interface may change besides."""
 _UPDATE_STUDY = update(studies).where(studies.c.id == bindparam("of_study"))
 _UPDATE_TRIAL = update(trials).where(trials.c.study_id == bindparam("of_study"), trials.c.number == bindparam("of"))
 _INSERT_TRIAL, _INSERT_EVENT = insert(trials), insert(events)
@@ -83,6 +85,8 @@ class LockedTrial:
     created_at: float
     started_at: float | None
     finished_at: float | None
+    best_value: float | None
+    optuna: str | None
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self.__dict__.update(values)
@@ -117,7 +121,8 @@ class LockedStudy:
         self._row = row
         self._trials: dict[int, LockedTrial] = {}
         self._changed: dict[int, LockedTrial] = {}
-        self._new: list[dict[str, Any]] = []
+        self._rewritten: dict[int, LockedTrial] = {}
+        self._new: dict[int, LockedTrial] = {}
         self._events: list[dict[str, Any]] = []
         self.changes: dict[int, LockedTrial] = {}
         """Every trial that this transaction made or changed."""
@@ -133,6 +138,7 @@ class LockedStudy:
         self.best_value: float | None = row.best_value
         self.started_at: float | None = row.started_at
         self.ended_at: float | None = row.ended_at
+        self.optuna: str | None = row.optuna
         self._written = self._values()
 
     @property
@@ -170,7 +176,7 @@ class LockedStudy:
         """A new trial, in the state that it says."""
         trial.revision = self._next_revision(None, TrialState(trial.state))
         self._trials[trial.number] = trial
-        self._new.append({name: value for name, value in vars(trial).items() if name in trials.c})
+        self._new[trial.number] = trial
         self._record(trial)
 
     def change(self, trial: LockedTrial, to: TrialState, **values: Any) -> None:
@@ -178,6 +184,13 @@ class LockedStudy:
         trial.__dict__.update(values, revision=self._next_revision(TrialState(trial.state), to), state=to.value)
         self._changed[trial.number] = trial
         self._record(trial)
+
+    def rewrite(self, trial: LockedTrial, **values: Any) -> None:
+        """Change what a script of Optuna's says of a trial whose state stays as it is."""
+        self.revision += 1
+        trial.__dict__.update(values, revision=self.revision)
+        self._rewritten[trial.number] = trial
+        self.changes[trial.number] = trial
 
     def _next_revision(self, present: TrialState | None, to: TrialState) -> int:
         if present is not None:
@@ -222,13 +235,19 @@ class LockedStudy:
         """Write what changed of the trials, so that queries of this transaction see it."""
         connection = self._tx.connection
         if self._new:
-            connection.execute(_INSERT_TRIAL, self._new)
-        if self._changed:
-            changed = [self._changed[number] for number in sorted(self._changed)]
+            connection.execute(
+                _INSERT_TRIAL, [{name: getattr(trial, name) for name in _BLANK} for trial in self._new.values()]
+            )
+        rewritten = [trial for number, trial in sorted(self._rewritten.items()) if number not in self._new]
+        if rewritten:
+            connection.execute(_UPDATE_TRIAL, [self._update_of(trial, REWRITING) for trial in rewritten])
+        known = self._new.keys() | self._rewritten.keys()
+        changed = [trial for number, trial in sorted(self._changed.items()) if number not in known]
+        if changed:
             connection.execute(_UPDATE_TRIAL, [self._update_of(trial) for trial in changed])
         if self._events:
             connection.execute(_INSERT_EVENT, self._events)
-        self._new, self._changed, self._events = [], {}, []
+        self._new, self._changed, self._rewritten, self._events = {}, {}, {}, []
 
     def save(self) -> Study:
         """Write what changed, a statement a table; the study as it is then."""
@@ -240,8 +259,8 @@ class LockedStudy:
         self._tx.saved.append(study)
         return study
 
-    def _update_of(self, trial: LockedTrial) -> dict[str, Any]:
-        return {"of_study": self.id, "of": trial.number} | {name: getattr(trial, name) for name in CHANGING}
+    def _update_of(self, trial: LockedTrial, columns: Sequence[str] = CHANGING) -> dict[str, Any]:
+        return {"of_study": self.id, "of": trial.number} | {name: getattr(trial, name) for name in columns}
 
     def _values(self) -> dict[str, Any]:
         wall_clock = self.spec.budget.wall_clock

@@ -18,6 +18,9 @@ from hpsearch.trials import Lease, Observation, Result, Suggestion, Trial, Trial
 PAGE = 2000
 """Rows read at a time where all are wanted."""
 
+NO_SUGGESTION = Suggestion({})
+"""Of a trial whose parameters a script sets one by one."""
+
 Key = tuple[int, int]
 """A study's id and a trial's number."""
 
@@ -189,14 +192,15 @@ def create(
             "request_id": request_id,
         }
         if holder:
-            values |= _lease_values(tx, holder, attempt=1)
+            values |= lease_values(tx, holder, attempt=1)
             study.started_at = study.started_at or tx.now
         made.append(new_trial(study, tx.now, values))
         study.add(made[-1])
     return made
 
 
-def _lease_values(tx: Transaction, holder: Holder, attempt: int) -> dict[str, Any]:
+def lease_values(tx: Transaction, holder: Holder, attempt: int) -> dict[str, Any]:
+    """The columns of a lease from now on."""
     return {
         "attempt": attempt,
         "worker": holder.worker,
@@ -222,7 +226,7 @@ def take(tx: Transaction, study: LockedStudy, trial: LockedTrial, holder: Holder
     elif trial.state != _WAITING or study.state is not StudyState.RUNNING:
         return False
     study.started_at = study.started_at or tx.now
-    study.change(trial, TrialState.RUNNING, reason=None, **_lease_values(tx, holder, trial.attempt + 1))
+    study.change(trial, TrialState.RUNNING, reason=None, **lease_values(tx, holder, trial.attempt + 1))
     return True
 
 
