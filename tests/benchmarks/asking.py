@@ -33,12 +33,12 @@ def measure(sizes: Sizes) -> None:
 def _rows(kind: str, new: NewDatabase, finished: int, sizes: Sizes) -> list[list[str]]:
     our_url, peer_url = new(), new()
     ours.prepare(our_url, "tpe", finished=finished)
-    optuna_peer.apart(optuna_peer.prepare, peer_url, finished=finished)
+    optuna_peer.prepare(peer_url, finished=finished)
     rows = []
     for running in sizes.running:
         if running:
             ours.fill(our_url, running=running)
-            optuna_peer.apart(optuna_peer.fill, peer_url, running=running)
+            optuna_peer.fill(peer_url, running=running)
         mine, peer = _by_turns(our_url, peer_url, sizes.repetitions[finished], OUR_TURN if finished else PEER_TURN)
         rows.append([kind, f"{finished:,}", str(running), *_cells(mine, peer)])
         print_progress(rows[-1])

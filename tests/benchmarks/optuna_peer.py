@@ -1,5 +1,5 @@
-"""The peer: Optuna's own relational storage in process, as its users have it. Each function runs in a process of its
-own (see `apart`), so that nobody pays for another's memory."""
+"""The peer: Optuna's own relational storage in process, as its users have it. What is measured runs in processes of its
+own, so that nobody pays for another's memory."""
 
 import multiprocessing
 import random
@@ -27,6 +27,8 @@ from tests.benchmarks.load import Lives, Timings
 from tests.benchmarks.workload import REPORTS, SPACE, draw, report_of, value_of
 
 STUDY = "bowl"
+PATIENCE = 300
+"""Seconds after which a process of the peer's that says nothing is an error."""
 T = TypeVar("T")
 _SPAWN = multiprocessing.get_context("spawn")
 _KEPT: list[optuna.Study] = []
@@ -159,17 +161,16 @@ def _ask_and_tell(repetitions: int) -> Timings:
 
 def live(url: str, sampler: str, processes: int, seconds: float) -> Lives:
     """Processes for a time: each asks, reports five times, tells, and again."""
-    before, _ = apart(_count, url)
+    before, _ = _count(url)
     barrier, answers = _SPAWN.Barrier(processes), _SPAWN.Queue()
-    started = [
-        _SPAWN.Process(target=_live_apart, args=(url, sampler, seconds, barrier, answers)) for _ in range(processes)
-    ]
+    work = (url, sampler, seconds, barrier, answers)
+    started = [_SPAWN.Process(target=_live_apart, args=work, daemon=True) for _ in range(processes)]
     for process in started:
         process.start()
-    lives = _together([answers.get() for _ in started], seconds)
+    lives = _together([answers.get(timeout=seconds + PATIENCE) for _ in started], seconds)
     for process in started:
         process.join()
-    complete, numbers = apart(_count, url)
+    complete, numbers = _count(url)
     lives.exact = complete - before == len(lives.numbers) and numbers == complete
     return lives
 

@@ -158,7 +158,10 @@ def started(database_url: str) -> Iterator[str]:
             raise
         finally:
             process.terminate()
-            process.wait(30)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def wait_until_ready(url: str) -> None:

@@ -45,7 +45,7 @@ def measure(sizes: Sizes) -> None:
 
 def _cells(new: NewDatabase, workers: int, sizes: Sizes) -> list[str]:
     peer_url = new()
-    optuna_peer.apart(optuna_peer.prepare, peer_url, finished=sizes.long_history)
+    optuna_peer.prepare(peer_url, finished=sizes.long_history)
     peer = median(optuna_peer.apart(optuna_peer.best, peer_url, PEER_CALLS).seconds["poll"])
     database = new()
     ours.prepare(database, "tpe", finished=sizes.long_history)

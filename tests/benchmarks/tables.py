@@ -1,5 +1,6 @@
 """Markdown tables of measurements."""
 
+import os
 import platform
 import statistics
 import sys
@@ -7,18 +8,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-import psutil
-
 
 def print_head() -> None:
     """Where and with what was measured."""
     packages = ("optuna", "sqlalchemy", "psycopg", "uvicorn", "fastapi", "numpy")
     print("# hpsearch's engine against its peers\n")
     print(
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {psutil.cpu_count()} CPUs shared by load, server and database; ",
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} CPUs shared by load, server and database; ",
         end="",
     )
-    print(f"load of the machine at the start: {psutil.getloadavg()[0]:.1f}")
+    print(f"load of the machine at the start: {os.getloadavg()[0]:.1f}")
     print(f"Python {platform.python_version()}, " + ", ".join(f"{name} {version(name)}" for name in packages))
     print("\nA ratio above 1 means that we are ahead: peer / ours of times, ours / peer of rates.", flush=True)
 
@@ -40,7 +39,7 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     print(_line(["-" * width if not at else "-" * (width - 1) + ":" for at, width in enumerate(widths)]))
     for row in rows:
         print(_line([cell.rjust(width) if at else cell.ljust(width) for at, (cell, width) in _numbered(row, widths)]))
-    print(f"\nLoad of the machine at the end: {psutil.getloadavg()[0]:.1f}", flush=True)
+    print(f"\nLoad of the machine at the end: {os.getloadavg()[0]:.1f}", flush=True)
 
 
 def _numbered(row: Sequence[str], widths: Sequence[int]) -> list[tuple[int, tuple[str, int]]]:

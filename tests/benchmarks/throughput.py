@@ -64,7 +64,7 @@ def _mine(sampler: str, workers: int, database: str, sizes: Sizes) -> Lives:
 
 
 def _peer(sampler: str, processes: int, database: str, sizes: Sizes) -> Lives:
-    optuna_peer.apart(optuna_peer.prepare, database, finished=sizes.history)
+    optuna_peer.prepare(database, finished=sizes.history)
     return optuna_peer.live(database, sampler, processes, sizes.seconds)
 
 
