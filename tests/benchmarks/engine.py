@@ -1,6 +1,8 @@
 """The command: `python -m tests.benchmarks.engine [--only NAME …] [--quick] [--databases sqlite,postgresql]`."""
 
 import argparse
+import signal
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +30,7 @@ def main() -> None:
     parser.add_argument("--vizier-python", help="A Python that has google-vizier[jax].")
     given = parser.parse_args()
     sizes = Sizes(**_sizes(given))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers and databases are stopped then too
     print_head()
     for name in given.only:
         BENCHMARKS[name](sizes)

@@ -10,7 +10,8 @@ from tests.benchmarks.tables import milliseconds, print_progress, print_table, p
 
 NOTE = """{history:,} finished trials, TPE. Ours: from the start of the server process to the first 200 of /readyz, and
 to the first answered ask. The peer: `optuna.load_study` and the first `ask` in a process that has imported Optuna, and
-the same from the start of the process, once. Ours: medians of {starts}. The ratio is of the two first asks from the start."""
+the same from the start of the process, once. Ours: medians of {starts}. The ratio is of the first asks from the
+start."""
 HEADS = ("database", "ready", "first ask", "optuna: load_study + ask", "from the process's start", "×")
 
 
