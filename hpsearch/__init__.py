@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hpsearch.client import StudyHandle as StudyHandle
     from hpsearch.errors import HpsearchError as HpsearchError
     from hpsearch.spec import StudySpec as StudySpec
+    from hpsearch.studies import Event as Event
     from hpsearch.studies import Study as Study
     from hpsearch.studies import StudyState as StudyState
     from hpsearch.trials import Trial as Trial
@@ -26,6 +27,7 @@ _HOMES = {
     "AskedTrial": "hpsearch.client",
     "Client": "hpsearch.client",
     "StudyHandle": "hpsearch.client",
+    "Event": "hpsearch.studies",
     "HpsearchError": "hpsearch.errors",
     "StudySpec": "hpsearch.spec",
     "Study": "hpsearch.studies",
@@ -40,6 +42,8 @@ __all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
+    if name == "optuna":  # `hpsearch.optuna.Storage(…)`
+        return import_module("hpsearch.optuna")
     raise AttributeError(f"module 'hpsearch' has no attribute {name!r}")
 
 

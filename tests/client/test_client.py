@@ -32,7 +32,17 @@ from tests.conftest import loop_study
 
 
 def test_the_public_names_are_these() -> None:
-    names = ["AskedTrial", "Client", "HpsearchError", "Study", "StudyHandle", "StudySpec", "StudyState", "Trial"]
+    names = [
+        "AskedTrial",
+        "Client",
+        "Event",
+        "HpsearchError",
+        "Study",
+        "StudyHandle",
+        "StudySpec",
+        "StudyState",
+        "Trial",
+    ]
     assert hpsearch.__all__ == ["__version__", *names, "TrialState"]
     assert all(getattr(hpsearch, name) is not None for name in hpsearch.__all__)
     with pytest.raises(AttributeError):
