@@ -221,23 +221,28 @@ class Polls:
         return self.statuses.total() / self.seconds
 
 
-def poll(url: str, pollers: int, seconds: float) -> Polls:
-    """Poll the best trial for a time on so many connections, each with the entity tag it was given last."""
-    return run(_poll_all(url, pollers, seconds))
+def poll(url: str, pollers: int, seconds: float, rate: float | None = None) -> Polls:
+    """Poll the best trial for a time on so many connections, each with the entity tag it was given last: as fast as
+    they can, or together `rate` times a second."""
+    return run(_poll_all(url, pollers, seconds, rate))
 
 
-async def _poll_all(url: str, pollers: int, seconds: float) -> Polls:
-    polls = Polls(Timings(), Counter(), seconds)
-    deadline = time.perf_counter() + seconds
-    await asyncio.gather(*(_poll(url, deadline, polls) for _ in range(pollers)))
+async def _poll_all(url: str, pollers: int, seconds: float, rate: float | None) -> Polls:
+    polls, pause = Polls(Timings(), Counter(), seconds), pollers / rate if rate else 0.0
+    began = time.perf_counter()
+    starts = [began + pause * at / pollers for at in range(pollers)]
+    await asyncio.gather(*(_poll(url, start, began + seconds, pause, polls) for start in starts))
     return polls
 
 
-async def _poll(url: str, deadline: float, polls: Polls) -> None:
+async def _poll(url: str, due: float, deadline: float, pause: float, polls: Polls) -> None:
+    """A poll is timed from when it was due: one that waits for the one before it is late, not left out."""
     connection, path, known = await Connection.open(url), f"/api/v1/studies/{STUDY}/best", ""
-    while (began := time.perf_counter()) < deadline:
+    while due < deadline and time.perf_counter() < deadline:
+        await asyncio.sleep(due - time.perf_counter())
         status, head, _ = await connection.request("GET", path, headers=known)
-        polls.timings.add("poll", began)
+        polls.timings.add("poll", due)
+        due = due + pause if pause else time.perf_counter()
         polls.statuses[status] += 1
         known = f"if-none-match: {_tag(head)}\r\n"
     connection.close()

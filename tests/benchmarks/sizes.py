@@ -22,6 +22,8 @@ class Sizes:
     long_history: int = 100_000
     """Finished trials where the best is polled, and where a server starts."""
     pollers: int = 16
+    poll_rates: tuple[int | None, ...] = (1_000, None)
+    """Polls a second; None: as many as the pollers can."""
     starts: int = 3
     vizier_clients: tuple[int, ...] = (8, 64)
     vizier_python: str | None = None

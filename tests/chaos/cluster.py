@@ -187,6 +187,15 @@ class Cluster:
 
         wait_until(all_answer, "all servers answer")
 
+    def wait_for_ambush(self) -> None:
+        """Returns when no server is about to be killed in the middle of a request."""
+
+        def is_over() -> bool:
+            self.tend()
+            return not self.proxy.is_in_ambush
+
+        wait_until(is_over, "the ambush is over")
+
     def study(self) -> Study | None:
         """The study as any server tells it; None while none can."""
         return next((study for server in self.servers if (study := server.study())), None)

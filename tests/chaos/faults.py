@@ -105,6 +105,8 @@ def _fill_disk(cluster: Cluster, choice: int) -> None:
     """The disk is full until the server has said so, then it has room again and the server takes what it is told."""
     assert isinstance(cluster.database, SQLite)
     (server,) = cluster.servers
+    # no other fault meanwhile: a server that is killed now could not start on a full disk, and would never say so
+    cluster.wait_for_ambush()
     cluster.wait_for_servers()
     probe = _Probe(server, choice)
     cluster.database.fill_disk()

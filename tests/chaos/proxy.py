@@ -45,6 +45,7 @@ class Proxy:
         self._weather = weather
         self._random = random.Random(seed)
         self._ambush: tuple[str, Callable[[int], None]] | None = None
+        self._springing = False
         self._late: set[asyncio.Task[bytes | None]] = set()
         self._loop = asyncio.new_event_loop()
         self._listening = threading.Event()
@@ -65,6 +66,11 @@ class Proxy:
     def ambush(self, part: str, spring: Callable[[int], None]) -> None:
         """Call `spring` with the server's port when the next request whose target contains `part` has been sent."""
         self._ambush = part, spring
+
+    @property
+    def is_in_ambush(self) -> bool:
+        """Whether `spring` is still to be called."""
+        return self._ambush is not None or self._springing
 
     async def _arrived(self) -> None:
         while self._late:
@@ -154,8 +160,13 @@ class Proxy:
 
     def _spring(self, port: int, request: Request) -> None:
         if self._ambush is not None and self._ambush[0] in request.target:
+            self._springing = True
             (_, spring), self._ambush = self._ambush, None
-            self._loop.call_later(self._random.uniform(0.0, 0.01), spring, port)
+            self._loop.call_later(self._random.uniform(0.0, 0.01), self._sprung, spring, port)
+
+    def _sprung(self, spring: Callable[[int], None], port: int) -> None:
+        spring(port)
+        self._springing = False
 
 
 async def _read_message(reader: asyncio.StreamReader) -> tuple[str, bytes]:
