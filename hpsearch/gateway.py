@@ -107,8 +107,10 @@ class Gateway(Protocol):
         Raises `LeaseLost`, `TooLarge`.
         """
 
-    def get_artifact(self, study: str, number: int, name: str, path: Path) -> Artifact:
-        """Write an artifact's bytes to `path`, atomically and checked against its digest.
+    def get_artifact(self, study: str, number: int | None, name: str, path: Path) -> Artifact:
+        """Write an artifact's bytes to `path`, atomically and checked against its digest. Without a number it is the
+        study's best trial's, as that stands now.
 
-        Raises `StudyNotFound`, `TrialNotFound`, `ArtifactNotFound`.
+        Raises `StudyNotFound`, `TrialNotFound` (also where no trial is complete yet), `ArtifactNotFound` (also where
+        the bytes are gone or damaged).
         """

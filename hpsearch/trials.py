@@ -104,6 +104,8 @@ class Trial:
     """0, 1, 2 … in the order of creation, without gaps."""
     state: TrialState
     parameters: Parameters
+    seed: int
+    """`trial_seed(study seed, number)`: what every random state of the trial derives from."""
     values: tuple[float, ...] | None = None
     """The objective's values in the study's order; None until complete (a pruned trial has its last report's)."""
     value: float | None = None

@@ -1,13 +1,21 @@
 """What every gateway gives: the service in process and the client over HTTP, on each database."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import pytest
 
 from hpsearch.client import Client
-from hpsearch.errors import ArtifactNotFound, InvalidInput, LeaseLost, StudyNotFound, WorkerNotFound, WorkerReplaced
+from hpsearch.errors import (
+    ArtifactNotFound,
+    InvalidInput,
+    LeaseLost,
+    StudyNotFound,
+    TrialNotFound,
+    WorkerNotFound,
+    WorkerReplaced,
+)
 from hpsearch.gateway import Gateway, Registration
 from hpsearch.service import Service
 from hpsearch.settings import Settings
@@ -96,6 +104,41 @@ def test_an_artifact_and_a_checkpoint(gateway: Gateway, tmp_path: Path) -> None:
     gateway.release([Release(lease=assignment.lease, reason="crash", crashed=True)])
     (again,) = gateway.claim("w", "s1", [], 1)
     assert again.checkpoint == record
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_the_best_trials_artifact(gateway: Gateway, tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    gateway.register(registration())
+    for value in (2.0, 1.0, 3.0):
+        with pytest.raises(TrialNotFound) if value == 2.0 else nullcontext():
+            gateway.get_artifact("bowl", None, "model", target)
+        (assignment,) = gateway.claim("w", "s1", [], 1)
+        source.write_text(f"model of value {value}")
+        gateway.put_artifact(assignment.lease, "model", source)
+        gateway.tell([Result(lease=assignment.lease, state=TrialState.COMPLETE, values=(value,))])
+    gateway.get_artifact("bowl", None, "model", target)
+    assert target.read_text() == "model of value 1.0"
+    with pytest.raises(ArtifactNotFound):
+        gateway.get_artifact("bowl", None, "none", target)
+    with pytest.raises(StudyNotFound):
+        gateway.get_artifact("none", None, "model", target)
+
+
+def test_bytes_that_are_damaged_or_gone_are_not_fetched(gateway: Gateway, settings: Settings, tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(bytes(1000))
+    gateway.register(registration())
+    (assignment,) = gateway.claim("w", "s1", [], 1)
+    gateway.put_artifact(assignment.lease, "model", source)
+    (kept,) = [path for path in (settings.home_folder / "artifacts").rglob("*") if path.is_file()]
+    kept.write_bytes(bytes(999) + b"x")
+    with pytest.raises(ArtifactNotFound, match="damaged"):
+        gateway.get_artifact("bowl", 0, "model", target)
+    kept.unlink()
+    with pytest.raises(ArtifactNotFound, match="no longer there"):
+        gateway.get_artifact("bowl", 0, "model", target)
+    assert not target.exists()
     assert not list(tmp_path.glob("*.part"))
 
 

@@ -14,16 +14,17 @@ from pydantic import TypeAdapter
 
 from hpsearch.client.studies import StudyHandle
 from hpsearch.client.transport import Transport
-from hpsearch.errors import ArtifactNotFound, ServerUnreachable
+from hpsearch.errors import ArtifactNotFound, ServerUnreachable, TrialNotFound
 from hpsearch.gateway import Assignment, Registration, Terms, WorkerStatus
 from hpsearch.objectives.objective import ObjectiveInfo
 from hpsearch.spec import StudySpec, load_study_file
-from hpsearch.studies import Page, Study
+from hpsearch.studies import Best, Page, Study
 from hpsearch.trials import Artifact, Decision, Lease, Receipt, Release, Report, Result
 
 T = TypeVar("T")
 
 _STUDY: TypeAdapter[Study] = TypeAdapter(Study)
+_BEST: TypeAdapter[Best] = TypeAdapter(Best)
 _STUDIES: TypeAdapter[Page[Study]] = TypeAdapter(Page[Study])
 _WORKERS: TypeAdapter[Page[WorkerStatus]] = TypeAdapter(Page[WorkerStatus])
 _OBJECTIVES: TypeAdapter[list[ObjectiveInfo]] = TypeAdapter(list[ObjectiveInfo])
@@ -156,8 +157,10 @@ class Client:
             response = self._transport.request("PUT", url, repeatable=False, content=content, headers=headers)
         return _ARTIFACT.validate_json(response.content)
 
-    def get_artifact(self, study: str, number: int, name: str, path: Path) -> Artifact:
+    def get_artifact(self, study: str, number: int | None, name: str, path: Path) -> Artifact:
         """See `Gateway.get_artifact`."""
+        if number is None:
+            number = self._best_number(study)
         listed = self._transport.request("GET", f"api/v1/studies/{quote(study, safe='')}/trials/{number}/artifacts")
         records = TypeAdapter(list[Artifact]).validate_json(listed.content)
         record = next((record for record in records if record.name == name), None)
@@ -165,6 +168,14 @@ class Client:
             raise ArtifactNotFound(f"trial {number} of study {study!r} has no artifact {name!r}")
         self._download(_artifact_path(study, number, name), record, path)
         return record
+
+    def _best_number(self, study: str) -> int:
+        """Raises `StudyNotFound`, `TrialNotFound`."""
+        response = self._transport.request("GET", f"api/v1/studies/{quote(study, safe='')}/best")
+        best = _BEST.validate_json(response.content).trial
+        if best is None:
+            raise TrialNotFound(f"study {study!r} has no complete trial yet")
+        return best.number
 
     def _download(self, url: str, record: Artifact, path: Path) -> None:
         """Write the bytes to `path`, whole and checked, or not at all."""
@@ -178,6 +189,8 @@ class Client:
                 file.flush()
                 os.fsync(file.fileno())
             if digest.hexdigest() != record.sha256:
+                if response.headers.get("ETag") == f'"{record.sha256}"':  # not replaced meanwhile: it lies there so
+                    raise ArtifactNotFound(f"artifact {record.name!r} is damaged: its bytes do not match its digest")
                 raise ServerUnreachable(f"artifact {record.name!r} changed or broke on its way; try again")
             partial.replace(path)
         finally:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from hpsearch.errors import NotFound
 from hpsearch.trials import Decision, Metrics, Scalar
 
 ParameterType = Literal["float", "int", "bool", "str"]
@@ -97,6 +98,11 @@ class ObjectiveInfo:
         return next((metric for metric in self.metrics if metric.name == name), None)
 
 
+def _fetch_nothing(study: str, number: int | None, name: str) -> Path:
+    trial = "its best trial" if number is None else f"trial {number}"
+    raise NotFound(f"{name} of study {study!r}, {trial}: there is no server to ask here")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialContext:
     """What a running trial is handed."""
@@ -115,6 +121,9 @@ class TrialContext:
     On PRUNE end with `TrialResult(state="pruned")`; on PAUSE or LOST return at once: what is returned is dropped."""
     save_artifact: Callable[[str, Path], None]
     """`save_artifact(name, path)`: keep a file with the trial; it is uploaded before this returns."""
+    fetch_artifact: Callable[[str, int | None, str], Path] = field(default=_fetch_nothing)
+    """`fetch_artifact(study, number, name)`: a file of another trial of the same server, by default of its study's best
+    one. Raises `NotFound`."""
     checkpoint: Path | None = None
     """The newest checkpoint of an earlier attempt, to go on from."""
     number: int = 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy.exc import IntegrityError
 
 from hpsearch.errors import (
+    ArtifactNotFound,
     BudgetExceeded,
     Fault,
     HpsearchError,
@@ -18,6 +19,7 @@ from hpsearch.errors import (
     StudyEnded,
     StudyExists,
     TrialFinished,
+    TrialNotFound,
     near,
 )
 from hpsearch.gateway import Assignment, Registration, Terms, WorkerStatus
@@ -251,15 +253,21 @@ class Service:
             found = studies.find(tx, study)
             return artifacts.of_trial(tx, found, trials.find(tx, found, number).number)
 
-    def open_artifact(self, study: str, number: int, name: str) -> tuple[Artifact, Path]:
-        """The record, and the file that holds its bytes.
+    def open_artifact(self, study: str, number: int | None, name: str) -> tuple[Artifact, Path]:
+        """The record, and the file that holds its bytes; without a number of the best trial.
 
         Raises `StudyNotFound`, `TrialNotFound`, `ArtifactNotFound`.
         """
         with self._database.read() as tx:
             found = studies.find(tx, study)
+            number = found.best_number if number is None else number
+            if number is None:
+                raise TrialNotFound(f"study {study!r} has no complete trial yet")
             record, relative = artifacts.find(tx, found, trials.find(tx, found, number).number, name)
-        return record, self._files.path(relative)
+        path = self._files.path(relative)
+        if not path.is_file():
+            raise ArtifactNotFound(f"artifact {name!r} is no longer there")
+        return record, path
 
     def enqueue(
         self, study: str, configurations: Sequence[Parameters], *, request_id: str | None = None
@@ -284,13 +292,13 @@ class Service:
             locked = studies.lock(tx, study)
             known = trials.of_request(tx, locked, request_id) if request_id else []
             if known:
-                return [trial.as_trial(study) for trial in known]
+                return [trial.as_trial(locked.spec) for trial in known]
             checks.check_open(locked.state, study)
             if locked.room is not None and locked.room < len(configurations):
                 raise BudgetExceeded(f"the budget of {study!r} leaves room for {locked.room} more trials")
             made = trials.create(tx, locked, suggestions, holder=None, request_id=request_id)
             locked.save()
-        return [trial.as_trial(study) for trial in made]
+        return [trial.as_trial(locked.spec) for trial in made]
 
     def retry_failed(self, study: str, numbers: Sequence[int] | None = None) -> list[Trial]:
         """Let failed trials (all, where none is named) be run again, under their numbers: no trial counts twice.
@@ -313,7 +321,7 @@ class Service:
             if made and locked.state is StudyState.COMPLETE:
                 locked.move(StudyState.RUNNING, None)
             life.save(tx, locked)
-        return [trial.as_trial(study) for trial in made]
+        return [trial.as_trial(locked.spec) for trial in made]
 
     def export(self, study: str) -> Iterator[Trial]:
         """Every trial by number, a page at a time. Raises `StudyNotFound` at once."""
@@ -448,7 +456,7 @@ class Service:
             raise LeaseLost
         return row
 
-    def get_artifact(self, study: str, number: int, name: str, path: Path) -> Artifact:
+    def get_artifact(self, study: str, number: int | None, name: str, path: Path) -> Artifact:
         """See `Gateway.get_artifact`."""
         record, source = self.open_artifact(study, number, name)
         artifacts.copy_out(source, record, path)

@@ -108,7 +108,7 @@ class LockedTrial:
         """The lease on a running trial."""
         return Lease(study=study, number=self.number, token=self.lease_token or "", attempt=self.attempt)
 
-    def as_trial(self, study: str) -> Trial:
+    def as_trial(self, study: StudySpec) -> Trial:
         """What others may see of it."""
         return trial_from(vars(self), study)
 

@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import Row
 
 from hpsearch.gateway import WorkerStatus
-from hpsearch.trials import Artifact, Decision, Intermediate, Trial, TrialState
+from hpsearch.spec import StudySpec
+from hpsearch.trials import Artifact, Decision, Intermediate, Trial, TrialState, trial_seed
 
 AnyRow = Row[Any]
 
@@ -17,19 +18,20 @@ def time_of(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-def trial_of(row: AnyRow, study: str) -> Trial:
-    """A row of `trials`; `study` is its study's name."""
+def trial_of(row: AnyRow, study: StudySpec) -> Trial:
+    """A row of `trials`, and its study."""
     return trial_from(row._asdict(), study)
 
 
-def trial_from(columns: Mapping[str, Any], study: str) -> Trial:
+def trial_from(columns: Mapping[str, Any], study: StudySpec) -> Trial:
     """The same from the columns by name."""
     values = columns["values"]
     return Trial(
-        study=study,
+        study=study.name,
         number=columns["number"],
         state=TrialState(columns["state"]),
         parameters=columns["parameters"],
+        seed=trial_seed(study.seed, columns["number"]),
         values=tuple(values) if values else None,
         value=values[0] if values else None,
         metrics=columns["metrics"],

@@ -101,7 +101,7 @@ def find(tx: Transaction, study: Study, number: int) -> Trial:
     row = tx.connection.execute(_ONE, {"study": study.id, "number": number}).one_or_none()
     if row is None:
         raise TrialNotFound(f"study {study.name!r} has no trial {number}")
-    return trial_of(row, study.name)
+    return trial_of(row, study.spec)
 
 
 def page(tx: Transaction, study: Study, after: int, limit: int, states: Collection[TrialState] = ()) -> list[Trial]:
@@ -110,7 +110,7 @@ def page(tx: Transaction, study: Study, after: int, limit: int, states: Collecti
     if states:
         query = query.where(trials.c.state.in_([state.value for state in states]))
     rows = tx.connection.execute(query.order_by(trials.c.number).limit(limit))
-    return [trial_of(row, study.name) for row in rows]
+    return [trial_of(row, study.spec) for row in rows]
 
 
 def observations_since(tx: Transaction, study_id: int, revision: int) -> Iterator[Observation]:

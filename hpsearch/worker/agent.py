@@ -1,6 +1,7 @@
 """The agent: claims trials for its slots, keeps their leases alive, forwards what they report and tells how they end.
 
-    agent = Agent(gateway, AgentOptions(name="box-1", objectives={"rnn": "hpsearch.objectives.rnn:RnnObjective"}))
+    objectives = {"rnn": "hpsearch.objectives.rnn.objective:RnnObjective"}
+    agent = Agent(gateway, AgentOptions(name="box-1", objectives=objectives))
     agent.install_signal_handlers()  # in the main thread only; a program that has handlers of its own calls stop()
     agent.run()                      # until stopped
 

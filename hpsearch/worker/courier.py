@@ -13,7 +13,19 @@ from hpsearch.errors import HpsearchError, InvalidInput, WorkerNotFound
 from hpsearch.gateway import Gateway, Registration
 from hpsearch.trials import Decision, Lease
 from hpsearch.worker.backoff import FATAL, REFUSALS, Backoff
-from hpsearch.worker.letters import Claimed, Fatal, Forgotten, Item, Letter, Lost, Registered, Transfer, Transferred
+from hpsearch.worker.letters import (
+    Claimed,
+    Download,
+    Fatal,
+    Forgotten,
+    Item,
+    Letter,
+    Lost,
+    Registered,
+    Transfer,
+    Transferred,
+    Upload,
+)
 from hpsearch.worker.outbox import Outbox
 
 logger = logging.getLogger("hpsearch.worker")
@@ -77,23 +89,33 @@ class Courier:
 
     def transfer(self, transfer: Transfer) -> None:
         """Answered by `Transferred`, unless it is given up."""
-        lease = transfer.lease
 
         def call() -> Letter:
-            if transfer.is_download:
-                self._gateway.get_artifact(lease.study, lease.number, transfer.name, transfer.path)
-                return Transferred(transfer)
-            try:
-                self._gateway.put_artifact(lease, transfer.name, transfer.path)
-            except OSError as error:  # no network's: the file is no longer there, say
-                raise InvalidInput(f"artifact {transfer.name!r} cannot be read: {error}") from error
+            if isinstance(transfer, Upload):
+                self._upload(transfer)
+            else:
+                self._download(transfer)
             return Transferred(transfer)
 
         def refused(error: HpsearchError) -> Letter:
             return Transferred(transfer, error)
 
-        what = f"{'fetching' if transfer.is_download else 'uploading'} {transfer.name!r}"
+        what = f"{'uploading' if isinstance(transfer, Upload) else 'fetching'} {transfer.name!r}"
         self._in_background(what, call, refused, transfer.given_up)
+
+    def _upload(self, upload: Upload) -> None:
+        try:
+            self._gateway.put_artifact(upload.lease, upload.name, upload.path)
+        except OSError as error:  # no network's: the file is no longer there, say
+            raise InvalidInput(f"artifact {upload.name!r} cannot be read: {error}") from error
+
+    def _download(self, download: Download) -> None:
+        try:
+            self._gateway.get_artifact(download.study, download.number, download.name, download.path)
+        except OSError as error:  # no network's: the disk is full, say
+            if download.is_checkpoint:  # worth waiting for: without it work would be done again
+                raise
+            raise InvalidInput(f"artifact {download.name!r} cannot be written: {error}") from error
 
     @property
     def is_idle(self) -> bool:

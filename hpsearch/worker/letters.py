@@ -14,14 +14,29 @@ Item = Report | Result | Release
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Transfer:
-    """A file on its way to the service or from it."""
+class Upload:
+    """A file on its way to the service, to be kept with a trial."""
 
     lease: Lease
     name: str
     path: Path
-    is_download: bool
     given_up: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Download:
+    """A file on its way from the service: a trial's own checkpoint, or what it wants of another trial."""
+
+    study: str
+    number: int | None
+    """None: the study's best trial."""
+    name: str
+    path: Path
+    is_checkpoint: bool
+    given_up: threading.Event = field(default_factory=threading.Event)
+
+
+Transfer = Upload | Download
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ class Task:
 
 
 Reply = Decision | HpsearchError
-"""To the child: the answer to `Measured` or `Saving`. An error is raised where the objective waits."""
+"""To the child: the answer to `Measured`, `Saving` or `Fetching`. An error is raised where the objective waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,17 @@ class Saving:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetching:
+    """From the child: it wants a file of another trial, written to `path`; it waits for the reply."""
+
+    study: str
+    number: int | None
+    """None: the study's best trial."""
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """From the child: the trial is over, and it is ready for the next one."""
 
@@ -80,4 +91,4 @@ class Ended:
     traceback: str | None = None
 
 
-FromChild = Ready | Broken | Measured | Saving | Ended
+FromChild = Ready | Broken | Measured | Saving | Fetching | Ended

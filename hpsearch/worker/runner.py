@@ -6,10 +6,12 @@ It speaks to the agent over a pipe and to nobody else: no HTTP, no token.
 import math
 import operator
 import os
+import re
 import select
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from multiprocessing.connection import Connection
@@ -17,10 +19,13 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, NoReturn
 
-from hpsearch.errors import HpsearchError
+from hpsearch.errors import HpsearchError, LeaseLost, NotFound
 from hpsearch.objectives.objective import Objective, TrialContext, TrialResult
 from hpsearch.trials import Decision, Metrics
-from hpsearch.worker.messages import Briefing, Broken, Ended, FromChild, Measured, Ready, Reply, Saving, Task
+from hpsearch.worker.messages import Briefing, Broken, Ended, Fetching, FromChild, Measured, Ready, Reply, Saving, Task
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""What a study and an artifact may be called."""
 
 
 class Diverged(BaseException):
@@ -88,7 +93,7 @@ def _limit_torch(threads: int) -> None:
 
 def _run_trial(objective: Objective, task: Task, connection: Connection) -> Ended:
     """Run one trial to whatever end it takes, short of the process's own."""
-    line = _Line(connection)
+    line = _Line(connection, task.workspace.parent)
     context = TrialContext(
         seed=task.seed,
         metric=task.metric,
@@ -97,6 +102,7 @@ def _run_trial(objective: Objective, task: Task, connection: Connection) -> Ende
         data_roots=task.data_roots,
         report=line.report,
         save_artifact=line.save_artifact,
+        fetch_artifact=line.fetch_artifact,
         checkpoint=task.checkpoint,
         number=task.number,
         attempt=task.attempt,
@@ -114,8 +120,9 @@ def _run_trial(objective: Objective, task: Task, connection: Connection) -> Ende
 class _Line:
     """What a running trial says to the agent, and hears."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, folder: Path) -> None:
         self._connection = connection
+        self._folder = folder
         self._verdict: Decision | None = None
 
     def report(self, step: int, value: float, metrics: Metrics) -> Decision:
@@ -138,7 +145,20 @@ class _Line:
         if self._verdict is not Decision.LOST and self._ask(Saving(name, path)) is Decision.LOST:
             self._verdict = Decision.LOST
 
-    def _ask(self, message: Measured | Saving) -> Decision:
+    def fetch_artifact(self, study: str, number: int | None, name: str) -> Path:
+        """See `TrialContext.fetch_artifact`. Raises `LeaseLost` where the trial is no longer ours."""
+        number = None if number is None else operator.index(number)
+        if not (_NAME.fullmatch(study) and _NAME.fullmatch(name)) or (number is not None and number < 0):
+            raise NotFound(f"there can be no artifact {name!r} of study {study!r}")  # nor a file of that name here
+        # a folder for each: two studies' models have one name
+        path = Path(tempfile.mkdtemp(prefix="fetched-", dir=self._folder)) / name
+        if self._verdict is not Decision.LOST and self._ask(Fetching(study, number, name, path)) is Decision.LOST:
+            self._verdict = Decision.LOST
+        if self._verdict is Decision.LOST:
+            raise LeaseLost
+        return path
+
+    def _ask(self, message: Measured | Saving | Fetching) -> Decision:
         _say(self._connection, message)
         reply: Reply = _hear(self._connection)
         if isinstance(reply, HpsearchError):

@@ -13,8 +13,8 @@ from hpsearch.gateway import Assignment
 from hpsearch.trials import Decision, Lease, Receipt, Release, Report, Result, TrialState
 from hpsearch.worker.child import Child
 from hpsearch.worker.courier import Courier
-from hpsearch.worker.letters import Item, Transfer
-from hpsearch.worker.messages import Briefing, Broken, Ended, FromChild, Measured, Reply, Saving, Task
+from hpsearch.worker.letters import Download, Item, Transfer, Upload
+from hpsearch.worker.messages import Briefing, Broken, Ended, Fetching, FromChild, Measured, Reply, Saving, Task
 from hpsearch.worker.options import AgentOptions
 
 logger = logging.getLogger("hpsearch.worker")
@@ -58,7 +58,7 @@ class Run:
     @property
     def is_fetching(self) -> bool:
         """Whether its checkpoint is on the way, and the child idle."""
-        return isinstance(self.awaiting, Transfer) and self.awaiting.is_download
+        return isinstance(self.awaiting, Download) and self.awaiting.is_checkpoint
 
     def __str__(self) -> str:
         return f"study {self.lease.study}: trial {self.lease.number}"
@@ -110,9 +110,12 @@ class Slot:
         if assignment.checkpoint is None:
             self._launch(run)
             return
-        name = assignment.checkpoint.name
-        run.awaiting = Transfer(run.lease, name, run.folder / name, is_download=True)
-        self._courier.transfer(run.awaiting)
+        lease, name = run.lease, assignment.checkpoint.name
+        self._transfer(run, Download(lease.study, lease.number, name, run.folder / name, is_checkpoint=True))
+
+    def _transfer(self, run: Run, transfer: Transfer) -> None:
+        run.awaiting = transfer
+        self._courier.transfer(transfer)
 
     def _launch(self, run: Run) -> None:
         assignment, objective = run.assignment, run.assignment.objective
@@ -154,15 +157,17 @@ class Slot:
             return
         elif isinstance(message, Ended):
             self._ended(run, message)
-        elif isinstance(message, Measured | Saving) and run.lost_at is not None:
+        elif isinstance(message, Measured | Saving | Fetching) and run.lost_at is not None:
             self._child.send(Decision.LOST)
         elif isinstance(message, Measured):
             report = Report(lease=run.lease, step=message.step, value=message.value, metrics=message.metrics)
             run.awaiting = report
             self._courier.send(report)
         elif isinstance(message, Saving):
-            run.awaiting = Transfer(run.lease, message.name, message.path, is_download=False)
-            self._courier.transfer(run.awaiting)
+            self._transfer(run, Upload(run.lease, message.name, message.path))
+        elif isinstance(message, Fetching):
+            source = message.study, message.number, message.name
+            self._transfer(run, Download(*source, message.path, is_checkpoint=False))
 
     def _ended(self, run: Run, ended: Ended) -> None:
         if ended.traceback:
@@ -225,7 +230,7 @@ class Slot:
         run = self.run
         if run is None or run.awaiting is not transfer:
             return
-        if transfer.is_download:
+        if run.is_fetching:
             if error is None:
                 run.checkpoint = transfer.path
             else:
@@ -324,7 +329,7 @@ class Slot:
 
     def _cancel(self, run: Run) -> None:
         """Wait no more for what the service has yet to answer."""
-        if isinstance(run.awaiting, Transfer):
+        if isinstance(run.awaiting, Upload | Download):
             run.awaiting.given_up.set()
         elif run.awaiting is not None:
             self._courier.drop(run.awaiting)

@@ -73,6 +73,19 @@ class SlowUploads(Wrapped):
         return self._gateway.put_artifact(lease, name, path)
 
 
+class SlowDownloads(Wrapped):
+    """Takes its time over what is fetched."""
+
+    def __init__(self, gateway: Gateway, seconds: float) -> None:
+        super().__init__(gateway)
+        self._seconds = seconds
+
+    def around(self, name: str, call: Callable[[], Any]) -> Any:
+        if name == "get_artifact":
+            time.sleep(self._seconds)
+        return call()
+
+
 class NoDownloads(Wrapped):
     """Has damaged files only."""
 

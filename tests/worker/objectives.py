@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from hpsearch.errors import Fault, InvalidInput
+from hpsearch.errors import Fault, HpsearchError, InvalidInput
 from hpsearch.objectives.objective import MetricInfo, ObjectiveInfo, ParameterInfo, TrialContext, TrialResult
 from hpsearch.trials import Decision, Scalar
 
@@ -22,6 +23,7 @@ SCRIPTED = ObjectiveInfo(
         ParameterInfo(name="steps", type="int", low=0, default=3, meaning="Reports."),
         ParameterInfo(name="seconds", type="float", low=0, default=0.0, meaning="Time a step."),
         ParameterInfo(name="attempts", type="int", default=1, meaning="The attempts that misbehave."),
+        ParameterInfo(name="source", type="str", default="", meaning="What to fetch: study, trial (or best), name."),
         ParameterInfo(name="folder", type="str", default="", meaning="Where to leave traces for the test."),
     ),
     metrics=(MetricInfo(name="loss", direction="minimize", meaning="The square."),),
@@ -192,6 +194,25 @@ def save_nothing(script: Script) -> TrialResult:
     return descend(script)
 
 
+def fetch(script: Script) -> TrialResult:
+    """Take a file of another trial."""
+    study, number, name = str(script["source"]).split()
+    try:
+        path = script.context.fetch_artifact(study, None if number == "best" else int(number), name)
+    except HpsearchError as error:
+        trace(script, missed=type(error).__name__)
+        raise
+    trace(script, fetched=path.read_text(), path=str(path))
+    return descend(script)
+
+
+def wander(script: Script) -> TrialResult:
+    """Report what no seed gives again."""
+    value = random.SystemRandom().random()
+    script.context.report(1, script.loss, {"luck": value})
+    return TrialResult(state="complete", value=script.loss, metrics={"luck": value})
+
+
 def return_nonsense(script: Script) -> TrialResult:
     return 0.5  # type: ignore[return-value]
 
@@ -215,6 +236,8 @@ ACTS: Mapping[str, Callable[[Script], TrialResult]] = {
         save,
         save_too_much,
         save_nothing,
+        fetch,
+        wander,
         return_nonsense,
     )
 }

@@ -88,6 +88,14 @@ def test_a_trial_whose_checkpoint_is_gone_starts_from_its_beginning(lab: Lab) ->
     assert (trial.state, trial.attempt) == (TrialState.COMPLETE, 2)
 
 
+def test_a_full_disk_costs_no_checkpoint(lab: Lab) -> None:
+    lab.create("resume", steps=4, attempts=2)
+    with lab.agent(Failing(lab.service, get_artifact=OSError(28, "No space left on device"))):  # type: ignore[arg-type]
+        (trial,) = lab.wait_until_ended()
+    assert [trace["start"] for trace in lab.traces(start=...)] == [0, 2]
+    assert (trial.state, trial.attempt) == (TrialState.COMPLETE, 2)
+
+
 def test_an_idle_process_that_dies_is_replaced(lab: Lab) -> None:
     lab.create(name="first")
     with lab.agent():
