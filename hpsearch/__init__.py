@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hpsearch.client import Client as Client
     from hpsearch.client import StudyHandle as StudyHandle
     from hpsearch.errors import HpsearchError as HpsearchError
+    from hpsearch.objectives.rnn.models.loader import load_model as load_model
     from hpsearch.spec import StudySpec as StudySpec
     from hpsearch.studies import Event as Event
     from hpsearch.studies import Study as Study
@@ -34,6 +35,7 @@ _HOMES = {
     "StudyState": "hpsearch.studies",
     "Trial": "hpsearch.trials",
     "TrialState": "hpsearch.trials",
+    "load_model": "hpsearch.objectives.rnn.models.loader",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604

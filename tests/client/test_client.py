@@ -43,7 +43,7 @@ def test_the_public_names_are_these() -> None:
         "StudyState",
         "Trial",
     ]
-    assert hpsearch.__all__ == ["__version__", *names, "TrialState"]
+    assert hpsearch.__all__ == ["__version__", *names, "TrialState", "load_model"]
     assert all(getattr(hpsearch, name) is not None for name in hpsearch.__all__)
     with pytest.raises(AttributeError):
         _ = hpsearch.Clint  # type: ignore[attr-defined]

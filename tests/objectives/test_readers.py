@@ -12,11 +12,11 @@ import pytest
 
 from hpsearch.errors import Fault, InvalidInput
 from hpsearch.objectives.objective import with_defaults
-from hpsearch.objectives.rnn import readers
+from hpsearch.objectives.rnn.data import readers
+from hpsearch.objectives.rnn.data.readers import read_dataset
+from hpsearch.objectives.rnn.data.sequences import Dataset, FloatArray
+from hpsearch.objectives.rnn.data.splits import split
 from hpsearch.objectives.rnn.parameters import INFO
-from hpsearch.objectives.rnn.readers import read_dataset
-from hpsearch.objectives.rnn.sequences import Dataset
-from hpsearch.objectives.rnn.splits import split
 
 Read = Callable[..., Dataset]
 TS = "@classLabel true a b\n@data\n1,2:a\n3,4:b\n"
@@ -71,6 +71,7 @@ class TestBuiltIn:
         data = read("seattle_temps", window=48, horizon=6)
         assert data.task == "forecast"
         assert data.train.inputs.shape == (8759 - 48 - 6 + 1, 48, 1)
+        assert data.train.targets.shape == (8759 - 48 - 6 + 1, 6)
 
     @pytest.mark.parametrize("name", ["japanese_vowels", "seattle_temps"])
     def test_what_is_not_installed_is_named(self, read: Read, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,6 +151,7 @@ class TestPlaces:
 
 class TestNpz:
     X = np.arange(24.0).reshape(6, 2, 2)
+    Y = np.arange(6) % 2
 
     @pytest.mark.parametrize(
         ("y", "task", "classes"),
@@ -183,6 +185,84 @@ class TestNpz:
         assert data.test is not None
         assert (len(data.train), data.validation, len(data.test)) == (6, None, 2)
 
+    def test_several_labels_a_sequence(self, read: Read, root: Path) -> None:
+        y = np.array([[0, 1, 1], [1, 0, 0]] * 3)
+        np.savez(root / "x.npz", x=self.X, y=y)
+        data = read("x.npz")
+        assert (data.task, data.classes, data.train.targets.dtype) == ("multilabel", ("0", "1", "2"), np.float32)
+        np.testing.assert_array_equal(data.train.targets, y)
+
+    @pytest.mark.parametrize(("task", "shape"), [("multilabel", (6, 1)), (None, (6,))])
+    def test_a_column_of_targets_may_be_one_label(
+        self, read: Read, root: Path, task: str | None, shape: tuple[int, ...]
+    ) -> None:
+        np.savez(root / "x.npz", x=self.X, y=self.Y[:, None])
+        assert read("x.npz", task=task).train.targets.shape == shape
+
+    def test_several_labels_are_no_classes(self, read: Read, root: Path) -> None:
+        np.savez(root / "x.npz", x=self.X, y=np.zeros((6, 2), dtype=int))
+        assert "one target a sequence" in fault_of(read, "x.npz", task="classification").problem
+
+    def test_what_goes_with_the_sequences(self, read: Read, root: Path) -> None:
+        context = np.arange(18.0).reshape(6, 3)
+        others = {"statics": np.arange(12).reshape(6, 2), "categories": [0, 1, 2, 3, 2, 1], "context": context}
+        np.savez(root / "x.npz", x=self.X, y=self.Y, context_lengths=[1, 2, 3, 3, 2, 1], **others)
+        data = read("x.npz")
+        train = data.train
+        assert train.statics is not None
+        assert train.categories is not None
+        assert train.context is not None
+        assert train.context_lengths is not None
+        assert data.category_sizes == (4,)
+        assert (train.statics.dtype, train.statics.shape) == (np.float32, (6, 2))
+        assert (train.categories.dtype, train.categories.shape) == (np.int64, (6, 1))
+        assert train.context[:3, :, 0].tolist() == [[0, 0, 0], [3, 4, 0], [6, 7, 8]]
+        assert train.context_lengths.tolist() == [1, 2, 3, 3, 2, 1]
+
+    def test_what_goes_with_each_split(self, read: Read, root: Path) -> None:
+        arrays = {"x": self.X, "y": self.Y, "statics": np.arange(6), "context": self.X}
+        both = {f"{name}_{part}": array for part in ("train", "test") for name, array in arrays.items()}
+        np.savez(root / "x.npz", **both, categories_train=[[1, 0]] * 6, categories_test=[[0, 4]] * 6)
+        data = read("x.npz")
+        assert data.test is not None
+        assert data.category_sizes == (2, 5)
+        for part in (data.train, data.test):
+            assert part.statics is not None
+            assert part.context is not None
+            assert (part.statics.shape, part.context.shape) == ((6, 1), (6, 2, 2))
+
+    @pytest.mark.parametrize(
+        ("arrays", "problem"),
+        [
+            ({"statics": np.zeros((5, 2))}, r"statics must be \[6 sequences, values\], not \[5, 2\]"),
+            ({"statics": np.array(list("abcdef"))}, "statics must hold numbers"),
+            ({"categories": np.arange(6) - 1}, "categories must hold whole numbers from 0 on"),
+            ({"categories": np.arange(6.0)}, "categories must hold whole numbers from 0 on"),
+            ({"context": X[:5]}, "context has 5 sequences, x 6"),
+            ({"context": np.zeros(6)}, r"context must be \[sequences, steps, features\]"),
+            ({"context": X, "context_lengths": np.arange(6)}, "context_lengths must be from 1 to 2"),
+            ({"lenghts": np.ones(6, dtype=int)}, "did you mean 'lengths'"),
+            ({"static": np.zeros(6)}, "did you mean 'statics'"),
+        ],
+    )
+    def test_what_goes_with_them_must_fit(self, read: Read, root: Path, arrays: dict[str, Any], problem: str) -> None:
+        np.savez(root / "x.npz", x=self.X, y=self.Y, **arrays)
+        with pytest.raises(InvalidInput, match=problem):
+            read("x.npz")
+
+    def test_what_one_split_has_the_others_have(self, read: Read, root: Path) -> None:
+        arrays = {"x_train": self.X, "y_train": self.Y, "x_test": self.X, "y_test": self.Y}
+        np.savez(root / "x.npz", **arrays, statics_train=np.zeros(6))
+        assert fault_of(read, "x.npz").problem == "has an array statics_train, but none statics_test"
+
+    def test_lengths_without_their_split_are_no_slip_of_the_pen(self, read: Read, root: Path) -> None:
+        np.savez(root / "x.npz", x_train=self.X, y_train=self.Y, lengths=np.ones(6, dtype=int))
+        assert fault_of(read, "x.npz").suggestion == "lengths_train"
+
+    def test_other_arrays_are_left_alone(self, read: Read, root: Path) -> None:
+        np.savez(root / "x.npz", x=self.X, y=self.Y, made_by=np.array(["me"]))
+        assert len(read("x.npz").train) == 6
+
     def test_a_series_is_forecast(self, read: Read, root: Path) -> None:
         np.savez(root / "x.npz", x=np.arange(50.0))
         assert read("x.npz", window=10).task == "forecast"
@@ -195,7 +275,11 @@ class TestNpz:
             ({"x_train": X, "y_train": np.arange(6) % 2, "x_test": X}, "no array y_test"),
             ({"x": X[:0], "y": np.arange(0)}, "at least"),
             ({"x": X, "y": np.array(3)}, "one target a sequence"),
-            ({"x": X, "y": np.zeros((6, 2), dtype=int)}, "one target a sequence"),
+            ({"x": X, "y": np.full((6, 2), 2)}, "labels of 0 and 1 alone, not 2"),
+            ({"x": X, "y": np.full((6, 2), np.nan)}, "labels of 0 and 1 alone, not nan"),
+            ({"x": X, "y": np.zeros((6, 2, 1))}, "one target a sequence"),
+            ({"x_train": X, "y_train": np.eye(6)[:, :2], "x_test": X, "y_test": np.eye(6)[:, :3]}, "as many labels"),
+            ({"x_train": X, "y_train": Y, "x_test": X[:, :, :1], "y_test": Y}, "different numbers of features"),
             ({"x": X, "y": np.arange(5) % 2}, "6 sequences, y 5"),
             ({"x": X, "y": np.zeros(6, dtype=int)}, "1 class"),
             ({"x": X.astype(str), "y": np.arange(6) % 2}, "must hold numbers"),
@@ -244,11 +328,44 @@ class TestTables:
         (root / "x.csv").write_text("g,a,c,b\n" + rows)
         assert read("x.csv", group="g", target=target).task == task
 
+    @pytest.mark.parametrize("value", ["0.5", ""])
+    def test_classes_are_whole_numbers(self, read: Read, root: Path, value: str) -> None:
+        (root / "x.csv").write_text("g,c,v\n" + "".join(f"{i},{i % 2},{i}\n" for i in range(12)) + f"12,{value},1\n")
+        fault = fault_of(read, "x.csv", group="g", target="c", task="classification")
+        assert fault.path == "objective.settings.target"
+        assert "other than whole numbers" in fault.problem
+
     def test_a_table_without_groups_is_a_series(self, read: Read, root: Path) -> None:
         (root / "x.csv").write_text("﻿hour,v\n" + "".join(f"2020-01-{i:02d},{i * i}\n" for i in range(40, 0, -1)))
         data = read("x.csv", order="hour", window=3, horizon=2)
         assert data.train.inputs[0, :, 0].tolist() == [1, 4, 9]
-        assert data.train.targets[0] == 25
+        assert data.train.targets[0].tolist() == [16, 25]
+
+    def test_several_targets_are_labels(self, read: Read, root: Path) -> None:
+        rows = "".join(f"{i // 2},{i // 2 % 2},{i // 4 % 2},{i}\n" for i in range(24))
+        (root / "x.csv").write_text("g,warm,wet,v\n" + rows)
+        data = read("x.csv", group="g", target="warm, wet")
+        assert (data.task, data.classes, data.features) == ("multilabel", ("warm", "wet"), ("v",))
+        assert data.train.targets[:4].tolist() == [[0, 0], [1, 0], [0, 1], [1, 1]]
+        assert read("x.csv", group="g", target="wet", task="multilabel").train.targets.shape == (12, 1)
+
+    def test_a_comma_may_be_part_of_a_name(self, read: Read, root: Path) -> None:
+        (root / "x.csv").write_text('g,"a,b",v\n' + "".join(f"{i},{i % 2},{i}\n" for i in range(12)))
+        assert read("x.csv", group="g", target="a,b").task == "classification"
+
+    def test_columns_may_hold_for_whole_sequences(self, read: Read, root: Path) -> None:
+        rows = "".join(
+            f"{i // 2},{'xy'[i // 2 % 2]},{i // 2 / 4},{'aabbbc'[i // 2]},{i // 2 // 3},{i}\n" for i in range(12)
+        )
+        (root / "x.csv").write_text("g,label,height,kind,block,v\n" + rows)
+        data = read("x.csv", group="g", target="label", statics="height", categories="kind,block")
+        assert data.features == ("v",)
+        assert data.train.statics is not None
+        assert data.train.categories is not None
+        assert data.train.statics.tolist() == [[0], [0.25], [0.5], [0.75], [1], [1.25]]
+        # c is there but once: as good as unknown
+        assert data.train.categories.tolist() == [[1, 1], [1, 1], [2, 1], [2, 2], [2, 2], [0, 2]]
+        assert data.category_sizes == (3, 3)
 
     def test_parquet_is_as_csv(self, read: Read, root: Path) -> None:
         pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
@@ -292,6 +409,17 @@ class TestTables:
             ({"group": "who", "target": "label", "task": "regression"}, "target", None),
             ({"group": "who"}, "target", None),
             ({"group": "who", "target": "b"}, "target", None),
+            ({"group": "who", "target": "label,lable"}, "target", "label"),
+            ({"group": "who", "target": "label,a"}, "target", None),
+            ({"group": "who", "target": "label,a", "task": "classification"}, "target", None),
+            ({"group": "who", "target": "label", "task": "multilabel"}, "target", None),
+            ({"group": "who", "target": "label", "statics": "aa"}, "statics", "a"),
+            ({"group": "who", "target": "label", "statics": "b"}, "statics", None),
+            ({"group": "who", "target": "label", "statics": "who"}, "statics", None),
+            ({"group": "who", "target": "label", "categories": "wo"}, "categories", "who"),
+            ({"group": "who", "target": "label", "categories": "b"}, "categories", None),
+            ({"target": "a", "statics": "b"}, "statics", None),
+            ({"target": "a", "categories": "b"}, "categories", None),
             ({"target": "label", "task": "classification"}, "group", None),
             ({"group": "who", "target": "a", "task": "forecast"}, "group", None),
             ({"target": "label"}, "target", None),
@@ -326,6 +454,66 @@ class TestTables:
         data = read("x.csv", target="v")
         with pytest.raises(InvalidInput, match="missing or infinite"):
             split(data, 0.2, 0.2, 0)
+
+
+class TestForecasts:
+    @pytest.fixture
+    def series(self, root: Path) -> FloatArray:
+        values = np.random.default_rng(0).normal(size=60).astype(np.float32)
+        np.savez(root / "x.npz", x=values)
+        return values
+
+    def test_the_next_values_are_told(self, read: Read, series: FloatArray) -> None:
+        train = read("x.npz", window=5, horizon=3).train
+        assert (train.inputs.shape, train.targets.shape, train.targets.dtype) == ((53, 5, 1), (53, 3), np.float32)
+        for example in (0, 20, 52):
+            np.testing.assert_array_equal(train.inputs[example, :, 0], series[example : example + 5])
+            np.testing.assert_array_equal(train.targets[example], series[example + 5 : example + 8])
+
+    def test_of_several_features_one_is_told(self, read: Read, root: Path) -> None:
+        (root / "x.csv").write_text("a,b\n" + "".join(f"{step},{step * step}\n" for step in range(30)))
+        data = read("x.csv", target="b", window=4, horizon=2)
+        assert (data.features, data.target_feature, data.steps) == (("a", "b"), 1, 30)
+        assert data.train.targets[0].tolist() == [16, 25]
+        assert data.train.baselines["naive"][0].tolist() == [9, 9]
+
+    def test_the_naive_guess_is_the_newest_value(self, read: Read, series: FloatArray) -> None:
+        train = read("x.npz", window=5, horizon=3).train
+        assert set(train.baselines) == {"naive"}
+        assert train.baselines["naive"].shape == train.targets.shape
+        np.testing.assert_array_equal(train.baselines["naive"][20], [series[24]] * 3)
+
+    @pytest.mark.parametrize("window", [4, 20])
+    def test_the_seasonal_naive_guess_is_the_last_seasons_value(
+        self, read: Read, series: FloatArray, window: int
+    ) -> None:
+        train = read("x.npz", window=window, horizon=7, season=6).train
+        guess, newest = train.baselines["seasonal_naive"], 30 + window - 1
+        # six steps ahead are told by the season that ends now, the seventh by that season's first step again
+        np.testing.assert_array_equal(guess[30], [*series[newest - 5 : newest + 1], series[newest - 5]])
+        assert guess.shape == train.targets.shape
+
+    def test_in_the_first_season_the_guess_is_naive(self, read: Read, series: FloatArray) -> None:
+        train = read("x.npz", window=2, horizon=3, season=4).train
+        np.testing.assert_array_equal(train.baselines["seasonal_naive"][0], [series[1], series[1], series[0]])
+
+    def test_a_perfect_season_is_guessed_perfectly(self, read: Read, root: Path) -> None:
+        np.savez(root / "y.npz", x=np.tile(np.arange(5.0), 12))
+        train = read("y.npz", window=8, horizon=12, season=5).train
+        np.testing.assert_array_equal(train.baselines["seasonal_naive"], train.targets)
+
+    def test_a_season_is_shorter_than_the_series(self, read: Read, series: FloatArray) -> None:
+        assert fault_of(read, "x.npz", season=60, window=5).path == "objective.settings.season"
+
+    def test_a_recursive_forecast_reads_its_target_alone(self, read: Read, root: Path, series: FloatArray) -> None:
+        direct, recursive = (
+            read("x.npz", window=5, horizon=3, forecast_strategy=strategy) for strategy in ("direct", "recursive")
+        )
+        np.testing.assert_array_equal(direct.train.targets, recursive.train.targets)
+        (root / "x.csv").write_text("a,b\n" + "".join(f"{step},{step}\n" for step in range(30)))
+        settings = {"target": "b", "window": 4, "forecast_strategy": "recursive"}
+        assert fault_of(read, "x.csv", **settings).path == "objective.settings.forecast_strategy"
+        assert read("x.csv", **settings, features="b").features == ("b",)
 
 
 class TestTs:

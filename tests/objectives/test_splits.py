@@ -1,15 +1,22 @@
-"""Splits and standardisation."""
+"""Splits and folds."""
 
+import itertools
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from hpsearch.errors import InvalidInput
-from hpsearch.objectives.rnn.forecast import forecast_dataset
-from hpsearch.objectives.rnn.scaling import fit
-from hpsearch.objectives.rnn.sequences import Dataset, Sequences
-from hpsearch.objectives.rnn.splits import Splits, split
+from hpsearch.objectives.rnn.data.forecast import forecast_dataset
+from hpsearch.objectives.rnn.data.sequences import Dataset, Sequences
+from hpsearch.objectives.rnn.data.splits import Splits
+from hpsearch.objectives.rnn.data.splits import split as all_splits
+
+
+def split(*arguments: Any) -> Splits:
+    (parts,) = all_splits(*arguments)
+    return parts
 
 
 def numbered(count: int, classes: int = 1) -> Sequences:
@@ -69,10 +76,10 @@ def test_a_series_is_divided_by_time() -> None:
     parts = split(forecast_dataset(series, 0, window=5, horizon=3, features=("x",)), 0.25, 0.2, 0)
     assert parts.train.targets.max() < parts.validation.targets.min()
     assert parts.validation.targets.max() < parts.test.targets.min()
-    # the target of a window is `horizon` after its newest value, which is the naive guess
-    assert parts.train.naive is not None
-    assert (parts.train.targets - parts.train.inputs[:, -1, 0] == 3).all()
-    assert (parts.train.naive == parts.train.inputs[:, -1, 0]).all()
+    # the targets of a window follow its newest value, which is the naive guess
+    newest = parts.train.inputs[:, -1]
+    assert (parts.train.targets == newest + np.arange(1, 4)).all()
+    assert (parts.train.baselines["naive"] == newest).all()
 
 
 def test_a_part_without_sequences_is_refused() -> None:
@@ -88,50 +95,38 @@ def test_what_is_not_finite_is_refused(bad: float) -> None:
         split(Dataset("classification", sequences), 0.2, 0.2, 0)
 
 
-def test_standardisation_is_fitted_on_the_training_split_alone() -> None:
-    generator = np.random.default_rng(0)
-    sequences = Sequences(
-        generator.normal(5, 3, size=(60, 4, 2)).astype(np.float32),
-        np.full(60, 4, dtype=np.int64),
-        generator.normal(9, 2, size=60).astype(np.float32),
-    )
-    parts = split(Dataset("regression", sequences), 0.25, 0.25, 0)
-    scaling = fit(parts.train)
-    steps = parts.train.inputs.reshape(-1, 2).astype(np.float64)
-    np.testing.assert_allclose(scaling.mean, steps.mean(axis=0), rtol=1e-5)
-    np.testing.assert_allclose(scaling.deviation, steps.std(axis=0), rtol=1e-5)
-    scaled = scaling.inputs(parts.train)
-    np.testing.assert_allclose(scaled.reshape(-1, 2).mean(axis=0), 0, atol=1e-5)
-    np.testing.assert_allclose(scaled.reshape(-1, 2).std(axis=0), 1, atol=1e-5)
-    np.testing.assert_allclose(scaling.targets(parts.train).std(), 1, atol=1e-5)
-    everything = np.concatenate([part.inputs for part in (parts.train, parts.validation, parts.test)]).reshape(-1, 2)
-    assert not np.allclose(scaling.mean, everything.mean(axis=0), rtol=1e-4)
-
-
-def test_a_wild_validation_split_changes_no_statistics() -> None:
-    train, scale = numbered(20), fit(numbered(20))
-    wild = Splits(train, replace(train, inputs=train.inputs * 1e6), train)
-    assert fit(wild.train).mean == scale.mean
-
-
-def test_padding_counts_for_no_statistics_and_stays_zero() -> None:
-    inputs = np.array([[[2.0], [4.0], [0.0]], [[6.0], [0.0], [0.0]]], dtype=np.float32)
-    sequences = Sequences(inputs, np.array([2, 1]), np.array([0, 1]))
-    scaling = fit(sequences)
-    assert scaling.mean.tolist() == [4.0]
-    scaled = scaling.inputs(sequences)
-    assert scaled[0, 2] == scaled[1, 1] == scaled[1, 2] == 0
-
-
-def test_a_constant_feature_is_not_divided_by_nothing() -> None:
-    inputs = np.full((10, 3, 1), 0.1, dtype=np.float32)
-    scaling = fit(Sequences(inputs, np.full(10, 3), np.zeros(10, dtype=np.int64)))
-    assert scaling.deviation.tolist() == [1.0]
-
-
 @pytest.mark.parametrize("window", [2, 7, 20])
 def test_forecasts_of_any_window_are_held_to_the_same_targets(window: int) -> None:
     series = np.arange(100, dtype=np.float32)[:, None]
     parts = split(forecast_dataset(series, 0, window=window, horizon=3, features=("x",)), 0.25, 0.2, 0)
-    assert parts.validation.targets.tolist() == list(range(60, 80))
-    assert parts.test.targets.tolist() == list(range(80, 100))
+    assert parts.validation.targets[:, -1].tolist() == list(range(58, 78))
+    assert parts.test.targets[:, -1].tolist() == list(range(80, 100))
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_each_sequence_is_validated_on_in_one_fold(classes: int) -> None:
+    folds = all_splits(Dataset("classification", numbered(100, classes)), 0.2, 0.2, 0, 4)
+    assert sorted(number for parts in folds for number in numbers(parts.validation)) == sorted(
+        {number for parts in folds for number in numbers(parts.train)}
+    )
+    for parts in folds:
+        assert numbers(parts.test) == numbers(folds[0].test)
+        assert not set(numbers(parts.train)) & set(numbers(parts.validation))
+        counts = np.bincount(parts.validation.targets)
+        assert counts.max() - counts.min() <= 1
+
+
+def test_the_folds_of_a_series_are_rolling_origins() -> None:
+    series = np.arange(200, dtype=np.float32)[:, None]
+    folds = all_splits(forecast_dataset(series, 0, window=5, horizon=3, features=("x",)), 0.3, 0.2, 0, 3)
+    for earlier, later in itertools.pairwise(folds):
+        assert len(earlier.train) < len(later.train)
+        assert earlier.validation.targets[:, -1].max() < later.validation.targets[:, -1].min()
+    for parts in folds:
+        assert parts.train.targets.max() < parts.validation.targets.min()
+        assert parts.validation.targets.max() < parts.test.targets.min()
+
+
+def test_more_folds_than_sequences_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="at most"):
+        all_splits(Dataset("classification", numbered(10, 2)), 0.2, 0.2, 0, 50)

@@ -5,8 +5,9 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -15,14 +16,15 @@ from safetensors.torch import load
 
 from hpsearch.errors import InvalidInput
 from hpsearch.objectives.objective import with_defaults
-from hpsearch.objectives.rnn.batches import as_split, shuffled
-from hpsearch.objectives.rnn.evaluation import evaluate
-from hpsearch.objectives.rnn.model import SequenceModel
+from hpsearch.objectives.rnn.data.batches import Split
+from hpsearch.objectives.rnn.data.prepared import Prepared, prepare
+from hpsearch.objectives.rnn.data.readers import read_dataset
+from hpsearch.objectives.rnn.network.architecture import Architecture
+from hpsearch.objectives.rnn.network.model import SequenceModel
 from hpsearch.objectives.rnn.objective import RnnObjective
 from hpsearch.objectives.rnn.parameters import INFO
-from hpsearch.objectives.rnn.readers import read_dataset
-from hpsearch.objectives.rnn.scaling import fit
-from hpsearch.objectives.rnn.splits import split
+from hpsearch.objectives.rnn.training.evaluation import Evaluator
+from hpsearch.objectives.rnn.training.losses import loss_of
 from hpsearch.trials import Decision, Scalar
 from tests.objectives.conftest import CLASSES, MakeRecorder, Recorder
 
@@ -77,16 +79,19 @@ def test_what_is_saved_is_the_best_epochs_model(recorder: MakeRecorder) -> None:
     result = trial.run({**CLASSES, **bumpy})
     assert result.metrics["best_epoch"] != result.metrics["epochs"]  # else this shows nothing
     card = json.loads(trial.saved["model.json"])
-    model = SequenceModel(**card["architecture"])
+    model = SequenceModel(Architecture.from_json(card["architecture"]))
     model.load_state_dict(load(trial.saved["model.safetensors"]))
-    options = card["parameters"]
-    data = read_dataset(options, trial.data_roots)
-    parts = split(data, options["validation_fraction"], options["test_fraction"], options["split_seed"])
-    scaling = fit(parts.train)
-    measured = evaluate(model, as_split(parts.validation, scaling, data.task), data.task, scaling)
+    prepared = prepared_of(card["parameters"], trial.data_roots)
+    loss = loss_of(card["parameters"], prepared.task)
+    measured = Evaluator(prepared, loss, card["parameters"]).validation(model)
     assert measured["loss"] == result.value == min(trial.values)
-    assert card["scaling"]["mean"] == scaling.mean.tolist()
+    assert card["scaling"] == prepared.scaler.as_json()
     assert card["classes"] == ["0", "1"]
+
+
+def prepared_of(options: Mapping[str, Any], roots: tuple[Path, ...]) -> Prepared:
+    (prepared,) = prepare(read_dataset(options, roots), options, torch.device("cpu"))
+    return prepared
 
 
 def test_of_equal_epochs_the_one_of_lower_loss_is_kept(recorder: MakeRecorder) -> None:
@@ -109,7 +114,7 @@ def test_training_ends_after_the_patience(recorder: MakeRecorder) -> None:
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn_tanh", "rnn_relu"])
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "nadam", "sgd", "rmsprop"])
 def test_each_cell_learns_with_each_optimizer(recorder: MakeRecorder, cell: str, optimizer: str) -> None:
     rate = 0.1 if optimizer == "sgd" else 0.01
     parameters = {**CLASSES, "cell": cell, "optimizer": optimizer, "learning_rate": rate, "max_epochs": 12}
@@ -179,12 +184,16 @@ def test_another_process_gives_the_same_to_the_bit(recorder: MakeRecorder, data:
     assert output.split() == [value.hex() for value in trial.values]
 
 
-def test_an_epoch_sees_every_sequence_once(data: Path) -> None:
-    sequences = read_dataset(with_defaults(INFO, {"dataset": "classes.npz"}), (data,)).train
-    part = as_split(sequences, fit(sequences), "classification")
+@pytest.mark.parametrize("dataset", ["classes.npz", "numbers.npz"])
+def test_an_epoch_sees_every_sequence_once(data: Path, dataset: str) -> None:
+    part = prepared_of(with_defaults(INFO, {"dataset": dataset}), (data,)).splits["train"]
+    assert isinstance(part, Split)
     generator = torch.Generator().manual_seed(0)
-    epochs = [torch.cat([x[:, 0, 0] for x, _, _ in shuffled(part, 16, generator)]).tolist() for _ in range(2)]
-    assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(part.inputs[:, 0, 0].tolist())
+    epochs = [
+        torch.cat([part.batch(piece).inputs[:, 0, 0] for piece in part.epoch(16, None, generator)]).tolist()
+        for _ in range(2)
+    ]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(part.data.inputs[:, 0, 0].tolist())
     assert epochs[0] != epochs[1]
 
 
@@ -204,7 +213,7 @@ class TestCheckpoints:
         trial.run({**self.PARAMETERS, **parameters})
         return trial
 
-    @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])
+    @pytest.mark.parametrize("optimizer", ["adam", "adamw", "nadam", "sgd", "rmsprop"])
     @pytest.mark.parametrize("after", [1, 4, 6])
     def test_gone_on_with_it_ends_as_if_never_stopped(self, recorder: MakeRecorder, after: int, optimizer: str) -> None:
         unbroken, resumed = recorder(), recorder()

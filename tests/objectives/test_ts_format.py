@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hpsearch.errors import InvalidInput
-from hpsearch.objectives.rnn.ts_format import read_ts
+from hpsearch.objectives.rnn.data.ts_format import read_ts
 
 HEADER = "@problemName Test\n@timeStamps false\n@classLabel true a b\n@data\n"
 values = st.floats(width=32, allow_nan=False, allow_infinity=False)

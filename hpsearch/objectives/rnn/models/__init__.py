@@ -1,0 +1,1 @@
+"""Trained networks: kept, loaded, used, exported, looked into."""
