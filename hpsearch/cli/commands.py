@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from hpsearch import __version__
-from hpsearch.cli import objective, study
-from hpsearch.cli.options import AsJson, Data, Home, ServerUrl, Slots, Token, settings_of
+from hpsearch.cli import objective, rnn, study, trial
+from hpsearch.cli.options import AsJson, Data, Home, ServerUrl, Slots, Threads, Token, settings_of
 from hpsearch.cli.output import emit_json, emit_table, say
 
 app = typer.Typer(
@@ -18,7 +18,9 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(study.app)
+app.add_typer(trial.app)
 app.add_typer(objective.app)
+app.add_typer(rnn.app)
 
 
 def _print_version(wanted: bool) -> None:
@@ -75,7 +77,7 @@ def worker(
         str | None, typer.Option(help="Stable name: a worker that comes back under it gets its own trials first.")
     ] = None,
     data: Data = None,
-    threads: Annotated[int, typer.Option(min=1, help="Computing threads a slot.")] = 1,
+    threads: Threads = 1,
 ) -> None:
     """Run trials of the server's studies on this machine. Stop with Ctrl-C or SIGTERM; twice stops at once."""
     from hpsearch.cli.worker import run_worker

@@ -18,6 +18,8 @@ Data = Annotated[
 ]
 Slots = Annotated[int | None, typer.Option(min=1, help="Trials at a time; one a core without.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the server's JSON.")]
+Threads = Annotated[int, typer.Option(min=1, help="Computing threads a slot.")]
+TrialNumber = Annotated[int, typer.Argument(min=0, help="The trial's number.")]
 StudyName = Annotated[str, typer.Argument(help="The study's name.")]
 
 

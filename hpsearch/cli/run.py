@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hpsearch.cli.lr_range import with_narrowed_range
 from hpsearch.cli.output import emit_table, say, shown
 from hpsearch.cli.processes import Child, running_server, wait_for_server
 from hpsearch.cli.progress import follow
@@ -27,7 +28,7 @@ HAND_BACK_SECONDS = 15.0
 
 def run_study(file: Path, settings: Settings, *, slots: int | None, keep_serving: bool) -> None:
     """Run a study to its end, or go on with it where an earlier run stopped. Ctrl-C hands the trials back."""
-    spec = _checked(file)
+    spec = with_narrowed_range(_checked(file), (file.absolute().parent, *settings.data_roots), say)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # both mean: stop cleanly
     token = settings.token.get_secret_value() if settings.token else None
     # a server of our own does not come back; that of another terminal may

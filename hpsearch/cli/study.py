@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpsearch.cli.options import AsJson, ServerUrl, StudyName, Token
+from hpsearch.cli.options import AsJson, ServerUrl, StudyName, Token, settings_of
 from hpsearch.cli.output import emit_json, emit_table, say, shown, shown_parameters
 
 if TYPE_CHECKING:
@@ -24,9 +24,11 @@ def create(
 ) -> None:
     """Create a study from a file; the same file again finds the study that exists."""
     from hpsearch.cli.connection import connect
+    from hpsearch.cli.lr_range import as_posted
 
+    spec = as_posted(file, settings_of().data_roots, lambda text: typer.echo(text, err=as_json))
     with connect(server, token) as client:
-        study = client.create_study(file)
+        study = client.create_study(spec)
         if as_json:
             emit_json(client.get_json(f"studies/{study.name}"))
         else:
@@ -155,6 +157,25 @@ def trials(
             for item in client.study(name).trials(*_states(state))
         ]
         emit_table(["trial", "state", "value", "step", "parameters", "reason"], rows)
+
+
+@app.command()
+def model(
+    name: StudyName,
+    to: Annotated[Path, typer.Option("--to", help="The folder to write; made, and not filled before all is there.")],
+    trial: Annotated[int | None, typer.Option("--trial", min=0, help="Another trial's than the best one's.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the model that is in the folder.")] = False,
+    server: ServerUrl = None,
+    token: Token = None,
+) -> None:
+    """Write the best trial's model into a folder: its files, and card.md, which says how it was made."""
+    from hpsearch.cli.connection import connect
+    from hpsearch.cli.model import take_model
+
+    with connect(server, token) as client:
+        found, files = take_model(client, name, trial, to, force=force)
+    value = "" if found.value is None else f" (value {shown(found.value)})"
+    say(f"{name}: the model of trial {found.number}{value} is in {to}: {', '.join(files)}")
 
 
 @app.command()

@@ -22,8 +22,7 @@ def cores() -> int:
 
 def run_worker(settings: Settings, *, slots: int | None, name: str | None, threads: int) -> None:
     """Work until a signal. Raises `ConfigurationError` where nothing can be trained here."""
-    if find_spec("torch") is None:
-        raise ConfigurationError("training needs PyTorch: pip install 'hpsearch[rnn]'")
+    check_torch()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     secret = settings.token.get_secret_value() if settings.token else None
@@ -41,6 +40,12 @@ def run_worker(settings: Settings, *, slots: int | None, name: str | None, threa
         agent = Agent(client, options)
         agent.install_signal_handlers()
         agent.run()
+
+
+def check_torch() -> None:
+    """Raises `ConfigurationError` where nothing can be trained here."""
+    if find_spec("torch") is None:
+        raise ConfigurationError("training needs PyTorch: pip install 'hpsearch[rnn]'")
 
 
 def default_name() -> str:

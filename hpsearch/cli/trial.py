@@ -1,0 +1,66 @@
+"""`hpsearch trial …`: one trial, looked at and trained again."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hpsearch.cli.options import AsJson, Data, ServerUrl, StudyName, Threads, Token, TrialNumber, settings_of
+from hpsearch.cli.output import emit_json, say, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hpsearch.trials import Artifact, Trial
+
+app = typer.Typer(name="trial", help="Single trials.", no_args_is_help=True)
+
+
+@app.command()
+def show(
+    name: StudyName, number: TrialNumber, server: ServerUrl = None, token: Token = None, as_json: AsJson = False
+) -> None:
+    """Show a trial: its parameters, its seed, what it measured, its files."""
+    from hpsearch.cli.connection import connect
+
+    with connect(server, token) as client:
+        study = client.study(name)
+        if as_json:
+            emit_json(client.get_json(f"studies/{name}/trials/{number}"))
+        else:
+            _say_trial(study.trial(number), study.artifacts(number))
+
+
+@app.command()
+def replay(
+    name: StudyName,
+    number: TrialNumber,
+    data: Data = None,
+    threads: Threads = 1,
+    server: ServerUrl = None,
+    token: Token = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
+) -> None:
+    """Train a trial again on this machine, with its seed and parameters, and compare: ends with 0 where every number
+    is the same to the bit, with 1 where one is not."""
+    from hpsearch.cli.connection import connect
+    from hpsearch.cli.replay import replay_trial
+
+    settings = settings_of(server=server, token=token, data=data)
+    with connect(server, token, retries=8) as client:
+        is_identical = replay_trial(client, name, number, settings.data_roots, threads, as_json=as_json)
+    raise typer.Exit(0 if is_identical else 1)
+
+
+def _say_trial(trial: "Trial", artifacts: "Sequence[Artifact]") -> None:
+    value = "" if trial.value is None else f", value {shown(trial.value)}"
+    why = f" ({trial.reason})" if trial.reason else ""
+    say(f"{trial.study}: trial {trial.number} {trial.state}{value}{why}")
+    say(f"  seed: {trial.seed}")
+    say(f"  attempts: {trial.attempt}" + (f", worker {trial.worker}" if trial.worker else ""))
+    if trial.last_step is not None:
+        say(f"  last report: step {trial.last_step}, value {shown(trial.last_value)}")
+    files = {artifact.name: f"{artifact.size} bytes" for artifact in artifacts}
+    for title, values in (("parameters", trial.parameters), ("metrics", trial.metrics), ("files", files)):
+        say(f"  {title}:")
+        for key, item in values.items():
+            say(f"    {key}: {shown(item)}")
