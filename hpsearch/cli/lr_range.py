@@ -21,7 +21,7 @@ WIDTH, HEIGHT = 64, 10
 
 
 def as_posted(file: Path, data_roots: Sequence[Path], tell: Callable[[str], None]) -> Any:
-    """What a study file says, as it is; with its learning-rate range narrowed where it asks for that.
+    """The study file, as it is; the study in it with its learning-rate range narrowed where it asks for that.
 
     Raises what `with_narrowed_range` does.
     """
@@ -30,7 +30,7 @@ def as_posted(file: Path, data_roots: Sequence[Path], tell: Callable[[str], None
         is_asked = raw["objective"]["settings"][OPTION] is True
     except (KeyError, TypeError):
         is_asked = False
-    return with_narrowed_range(_parsed(raw), (file.absolute().parent, *data_roots), tell) if is_asked else raw
+    return with_narrowed_range(_parsed(raw), (file.absolute().parent, *data_roots), tell) if is_asked else file
 
 
 def with_narrowed_range(spec: StudySpec, data_roots: Sequence[Path], tell: Callable[[str], None]) -> StudySpec:

@@ -194,8 +194,7 @@ def _threads(threads: int | None) -> Peer:
 
 def _two_processes(search: Search, folder: Path) -> Searched:
     url = f"sqlite:///{folder / 'optuna.db'}"
-    study = optuna.create_study(study_name=tutorial_search.STUDY, storage=RDBStorage(url))
-    tutorial_search.enqueue(study, search.configurations)
+    optuna.create_study(study_name=tutorial_search.STUDY, storage=RDBStorage(url))
     return _processes([_with(search, threads=1, storage=url)] * SLOTS, 1)
 
 
@@ -206,23 +205,32 @@ def _with(search: Search, **changed: Any) -> Search:
 def _processes(searches: list[Search], threads: int | None) -> Searched:
     """Processes at once, each with its part; the last one to end has seen all trials."""
     started = time.time()
+    processes = [_start(search, threads) for search in searches]
+    try:
+        told = [_told(process) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return Searched(started=started, **max(told, key=lambda one: len(one["ended"])))
+
+
+def _start(search: Search, threads: int | None) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "tests.benchmarks.tutorial_search"]
-    processes = [
-        subprocess.Popen(
-            command, cwd=ROOT, env=environment(threads), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for _ in searches
-    ]
-    for process, search in zip(processes, searches, strict=True):
-        assert process.stdin
-        process.stdin.write(json.dumps(asdict(search)))
-        process.stdin.close()
-        process.stdin = None
-    told: list[Mapping[str, list[float]]] = [
-        json.loads(process.communicate(timeout=PATIENCE)[0]) for process in processes
-    ]
-    whole = max(told, key=lambda one: len(one["ended"]))
-    return Searched(started=started, **whole)
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment(threads), **pipes)
+    assert process.stdin
+    process.stdin.write(json.dumps(asdict(search)))
+    process.stdin.close()
+    process.stdin = None
+    return process
+
+
+def _told(process: "subprocess.Popen[str]") -> dict[str, list[float]]:
+    output, _ = process.communicate(timeout=PATIENCE)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, process.args)
+    told: dict[str, list[float]] = json.loads(output)
+    return told
 
 
 PEERS: Mapping[str, Peer] = {

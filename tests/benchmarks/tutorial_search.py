@@ -9,6 +9,9 @@ from typing import Any
 
 import optuna
 import torch
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial
 
 from tests.benchmarks import tutorial_peer
 from tests.benchmarks.training_work import SPACE, Work
@@ -30,27 +33,42 @@ class Search:
     threads: int | None = None
     """For `torch.set_num_threads`; None leaves torch its own."""
     storage: str | None = None
-    """SQLAlchemy URL of a study that is there already, with the configurations in its queue; None: in memory."""
+    """SQLAlchemy URL of a study that is there already; None: in memory."""
+
+
+class Given(BaseSampler):
+    """Gives each trial its configuration, so that every side trains the same and their work is equal. Optuna's queue
+    (`enqueue_trial`) would do, but that two processes on SQLite at times take the same trial from it."""
+
+    def __init__(self, configurations: list[dict[str, Any]]) -> None:
+        self._configurations = configurations
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return {}
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return {}
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self._configurations[trial.number][param_name]
 
 
 def run(search: Search) -> optuna.Study:
     """The study, after this process's last trial."""
     if search.threads is not None:
         torch.set_num_threads(search.threads)
-    if search.storage is not None:
-        study = optuna.load_study(study_name=STUDY, storage=search.storage)
-        study.optimize(_objective(search))  # until one is asked for that nobody enqueued
-        return study
-    study = optuna.create_study()
-    enqueue(study, search.configurations)
-    study.optimize(_objective(search), n_trials=len(search.configurations), n_jobs=search.jobs)
+    sampler, trials = Given(search.configurations), len(search.configurations)
+    if search.storage is None:
+        study = optuna.create_study(sampler=sampler)
+        study.optimize(_objective(search), n_trials=trials, n_jobs=search.jobs)
+    else:
+        study = optuna.load_study(study_name=STUDY, storage=search.storage, sampler=sampler)
+        study.optimize(_objective(search))  # until a trial begins that has no configuration
     return study
-
-
-def enqueue(study: optuna.Study, configurations: list[dict[str, Any]]) -> None:
-    """Every side trains the same, so that their work is equal."""
-    for configuration in configurations:
-        study.enqueue_trial(configuration)
 
 
 def _objective(search: Search) -> Any:

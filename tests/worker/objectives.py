@@ -169,7 +169,7 @@ def show_environment(script: Script) -> TrialResult:
         script,
         threads=[os.environ.get(name) for name in names],
         torch=torch.get_num_threads(),
-        secrets=[name for name in os.environ if "TOKEN" in name],
+        secrets=[name for name, value in os.environ.items() if name.startswith("HPSEARCH_") or value == "secret"],
         group=os.getpgid(0),
     )
     return descend(script)

@@ -70,8 +70,10 @@ class Training:
         self._begin_epoch()
 
     def _begin_epoch(self) -> None:
-        device = self._split.device
-        self._total, self._record = torch.zeros(2, device=device), GradientRecord.new(device)
+        # kept as tensors: asking for a number would wait for it, a step
+        self._losses: list[Tensor] = []
+        self._sizes: list[int] = []
+        self._record = GradientRecord.new(self._split.device)
         self._states: tuple[State, ...] | None = None
 
     def _steps_per_epoch(self) -> int:
@@ -100,8 +102,8 @@ class Training:
         progress.step = 0
         if self._averager is not None:
             self._averager.after_epoch(self.model, progress.epoch)
-        total, count = self._total.tolist()
-        return {"train_loss": total / count, **self._record.metrics()}
+        losses, sizes = torch.stack(self._losses).double(), self._losses[0].new_tensor(self._sizes).double()
+        return {"train_loss": float((losses * sizes).sum() / sizes.sum()), **self._record.metrics()}
 
     def losses(self, rates: Iterable[float]) -> Iterator[float]:
         """Train a step at each learning rate, epoch after epoch: the loss of each (the range test)."""
@@ -122,7 +124,8 @@ class Training:
         with self._precision(), self._watched(batch) if is_watched else nullcontext():
             outputs = self.model(batch, self._states if piece.start else None)
         loss = self._loss(outputs.values.float(), batch)
-        self._optimizer.zero_grad(set_to_none=True)
+        for parameter in self._parameters:  # as zero_grad does, without its bookkeeping
+            parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
         clip_(self._parameters, self._options["clip_norm"], self._options["clip_value"], self._record)
         if self._options["l1"]:
@@ -132,10 +135,9 @@ class Training:
             self._averager.after_step(self.model)
         if self._split.carries:
             self._states = tuple(detached(state) for state in outputs.states)
-        # summed as a tensor: asking for a number would wait for it, a step
         loss = loss.detach()
-        self._total[0] += loss * len(batch)
-        self._total[1] += len(batch)
+        self._losses.append(loss)
+        self._sizes.append(len(batch))
         return loss
 
     @contextmanager
@@ -188,7 +190,8 @@ class Training:
         tensors["random.shuffler"] = self._epoch_start if self.progress.step else self._shuffler.get_state()
         if self._split.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state()
-        tensors |= {"epoch.total": self._total, "epoch.gradients": self._record.state()}
+        tensors |= {"epoch.gradients": self._record.state(), "epoch.sizes": torch.tensor(self._sizes)}
+        tensors["epoch.losses"] = torch.stack(self._losses) if self._losses else torch.empty(0)
         for layer, state in enumerate(self._states or ()):
             both = state if isinstance(state, tuple) else (state,)
             tensors |= {f"epoch.states.{layer}.{place}": value for place, value in enumerate(both)}
@@ -207,7 +210,8 @@ class Training:
             torch.set_rng_state(tensors["random.torch"])
             if device.type == "cuda" and "random.cuda" in tensors:
                 torch.cuda.set_rng_state(tensors["random.cuda"])
-            self._total = tensors["epoch.total"].to(device)
+            self._losses = list(tensors["epoch.losses"].to(device))
+            self._sizes = tensors["epoch.sizes"].tolist()
             self._record = GradientRecord.of(tensors["epoch.gradients"].to(device))
             self.progress = Progress(**{item.name: progress[item.name] for item in fields(Progress)})
         except (RuntimeError, KeyError, ValueError, TypeError) as error:
