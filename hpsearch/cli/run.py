@@ -3,6 +3,7 @@
 import shlex
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,7 +50,8 @@ def run_study(file: Path, settings: Settings, *, slots: int | None, keep_serving
         _conclude(study, settings, token)
         if keep_serving:
             say(f"serving on {url} until Ctrl-C")
-            signal.pause()
+            while True:  # not signal.pause: a Ctrl-C just before it would wait for the next one
+                time.sleep(0.5)
 
 
 def _checked(file: Path) -> StudySpec:

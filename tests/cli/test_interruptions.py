@@ -14,7 +14,7 @@ from tests.waiting import wait_until
 
 
 def test_ctrl_c_stops_and_the_same_command_goes_on(shell: Shell, tmp_path: Path) -> None:
-    file = write_study(tmp_path, 4, QUICK | {"max_epochs": 6, "patience": 6})
+    file = write_study(tmp_path, 4, QUICK | {"max_epochs": 60, "patience": 60, "batch_size": 32})
     process = shell.start(*running(file))
     study = started_study(shell)
     wait_until(lambda: study.refresh().counts.finished, "a trial has finished")
@@ -43,7 +43,7 @@ def test_a_second_ctrl_c_stops_at_once(shell: Shell, tmp_path: Path) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(1)  # it lets its trials finish, for a while
     process.send_signal(signal.SIGINT)
-    _, complaints = process.communicate(timeout=15)
+    _, complaints = process.communicate(timeout=30)  # 5 s for the worker, then 15 s for the server, at the most
     assert process.returncode == 130, complaints
     assert "Traceback" not in complaints
     assert shell.told_server() is None
