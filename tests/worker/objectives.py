@@ -169,7 +169,13 @@ def show_environment(script: Script) -> TrialResult:
         script,
         threads=[os.environ.get(name) for name in names],
         torch=torch.get_num_threads(),
-        secrets=[name for name, value in os.environ.items() if name.startswith("HPSEARCH_") or value == "secret"],
+        secrets=[
+            name
+            for name, value in os.environ.items()
+            if name.startswith("HPSEARCH_")
+            or value == "secret"
+            or ("TOKEN" in name and name != "TOKENIZERS_PARALLELISM")  # a setting of the tokenizers library
+        ],
         group=os.getpgid(0),
     )
     return descend(script)
