@@ -1,6 +1,5 @@
 """Gradients: clipping, what is recorded of them, and the marks of little networks that explode, vanish or are well."""
 
-import copy
 import json
 import math
 from collections.abc import Mapping
@@ -10,21 +9,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hpsearch.objectives.rnn.training.gradients import GradientRecord, clip_, marked
-from hpsearch.objectives.rnn.training.optimizers import add_l1_
-
-CPU = torch.device("cpu")
+from hpsearch.objectives.rnn.training.gradients import GradientRecord, clipped, marked
+from hpsearch.objectives.rnn.training.optimizers import with_l1
 
 
 def network() -> nn.Module:
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
-    (10 * model(torch.randn(5, 3)).square().sum()).backward()
-    return model
+    return nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
 
 
-def gradients(model: nn.Module) -> list[Tensor]:
-    return [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
+def gradients(model: nn.Module) -> tuple[Tensor, ...]:
+    loss = 10 * model(torch.randn(5, 3, generator=torch.Generator().manual_seed(1))).square().sum()
+    return torch.autograd.grad(loss, list(model.parameters()))
 
 
 # --- clipping --------------------------------------------------------------------------------------------------------
@@ -32,54 +28,49 @@ def gradients(model: nn.Module) -> list[Tensor]:
 
 @pytest.mark.parametrize("limit", [0.5, 1e6])
 def test_clipping_by_norm_is_torchs(limit: float) -> None:
-    model, record = network(), GradientRecord.new(CPU)
-    other = copy.deepcopy(model)
-    for parameter, own in zip(other.parameters(), model.parameters(), strict=True):
-        parameter.grad = own.grad.clone() if own.grad is not None else None
-    norm = nn.utils.clip_grad_norm_(other.parameters(), limit)
-    clip_(model.parameters(), limit, None, record)
-    torch.testing.assert_close(gradients(model), gradients(other))
-    assert record.metrics()["gradient_norm"] == pytest.approx(float(norm))
+    model = network()
+    own = gradients(model)
+    for parameter, gradient in zip(model.parameters(), own, strict=True):
+        parameter.grad = gradient.clone()
+    wanted = nn.utils.clip_grad_norm_(model.parameters(), limit)
+    found, norm = clipped(own, limit, None)
+    torch.testing.assert_close(list(found), [parameter.grad for parameter in model.parameters()])
+    assert norm == pytest.approx(float(wanted))
     assert norm > 0.5
 
 
 def test_clipping_by_value_comes_after_the_norm() -> None:
-    model = network()
-    before = gradients(model)
-    clip_(model.parameters(), None, 0.1, GradientRecord.new(CPU))
-    torch.testing.assert_close(gradients(model), [value.clamp(-0.1, 0.1) for value in before])
-    model = network()
-    norm = math.sqrt(sum(float(value.square().sum()) for value in before))
-    clip_(model.parameters(), 2.0, 0.1, GradientRecord.new(CPU))
-    torch.testing.assert_close(gradients(model), [(value * 2 / norm).clamp(-0.1, 0.1) for value in before])
+    own = gradients(network())
+    found, _ = clipped(own, None, 0.1)
+    torch.testing.assert_close(list(found), [value.clamp(-0.1, 0.1) for value in own])
+    norm = math.sqrt(sum(float(value.square().sum()) for value in own))
+    found, _ = clipped(own, 2.0, 0.1)
+    torch.testing.assert_close(list(found), [(value * 2 / norm).clamp(-0.1, 0.1) for value in own])
 
 
 @pytest.mark.parametrize("off", [None, 0.0])
-def test_without_limits_gradients_stay_and_are_recorded(off: float | None) -> None:
-    model, record = network(), GradientRecord.new(CPU)
-    before = gradients(model)
-    clip_(model.parameters(), off, off, record)
-    assert all(map(torch.equal, gradients(model), before))
-    assert record.metrics()["gradient_norm"] > 0
+def test_without_limits_gradients_stay_and_are_measured(off: float | None) -> None:
+    own = gradients(network())
+    found, norm = clipped(own, off, off)
+    assert all(map(torch.equal, found, own))
+    assert norm > 0
 
 
-def test_frozen_parameters_are_left_out() -> None:
-    model = network()
-    next(model.parameters()).grad = None
-    clip_(model.parameters(), 1.0, None, GradientRecord.new(CPU))
-    assert next(model.parameters()).grad is None
-    assert sum(float(value.square().sum()) for value in gradients(model)) == pytest.approx(1.0, rel=1e-4)
+def test_a_gradient_that_two_parameters_share_is_clipped_once() -> None:
+    first, second = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))
+    own = torch.autograd.grad(((first + second) * torch.tensor([3.0, 4.0])).sum(), [first, second])
+    found, norm = clipped(own, math.sqrt(50) / 2, None)
+    assert norm == pytest.approx(math.sqrt(50))
+    for gradient in found:
+        torch.testing.assert_close(gradient, torch.tensor([1.5, 2.0]))
 
 
 def test_no_step_waits_for_a_number() -> None:
     """Meta tensors have none: asking for one is an error."""
-    device = torch.device("meta")
-    parameters = [nn.Parameter(torch.empty(3, 4, device=device)) for _ in range(2)]
-    for parameter in parameters:
-        parameter.grad = torch.empty_like(parameter)
-    record = GradientRecord.new(device)
-    clip_(parameters, 1.0, 0.5, record)
-    add_l1_(parameters, 0.1)
+    parameters = [torch.empty(3, 4, device="meta") for _ in range(2)]
+    own, norm = clipped(tuple(parameters), 1.0, 0.5)
+    with_l1(parameters, own, 0.1)
+    record = GradientRecord([norm])
     with pytest.raises(NotImplementedError):
         record.metrics()
 
@@ -88,7 +79,7 @@ def test_no_step_waits_for_a_number() -> None:
 
 
 def test_a_record_tells_mean_and_extremes_and_goes_on_from_its_state() -> None:
-    record = GradientRecord.new(CPU)
+    record = GradientRecord()
     for norm in (3.0, 1.0):
         record.add(torch.tensor(norm))
     resumed = GradientRecord.of(record.state())
@@ -99,24 +90,17 @@ def test_a_record_tells_mean_and_extremes_and_goes_on_from_its_state() -> None:
 
 @pytest.mark.parametrize("bad", [math.inf, math.nan])
 def test_a_norm_that_is_not_finite_shows(bad: float) -> None:
-    record = GradientRecord.new(CPU)
-    for norm in (1.0, bad, 1.0):
-        record.add(torch.tensor(norm))
+    record = GradientRecord([torch.tensor(norm) for norm in (1.0, bad, 1.0)])
     assert not math.isfinite(record.metrics()["gradient_norm_max"])
     assert not math.isfinite(record.metrics()["gradient_norm"])
 
 
-@pytest.mark.parametrize("is_embedded", [False, True])
-def test_reach_is_the_first_halves_part_of_the_gradient(is_embedded: bool) -> None:
-    record = GradientRecord.new(CPU)
-    values = torch.randn(2, 6, 3, requires_grad=is_embedded)
-    watched = record.watch(values * 1.0, torch.tensor([6, 2]))
-    torch.testing.assert_close(watched, values)
+def test_reach_is_the_first_halves_part_of_the_gradient() -> None:
     weights = torch.tensor([[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [7.0, 8.0, 0.0, 0.0, 0.0, 0.0]])
-    (watched * -weights[:, :, None]).sum().backward()
-    assert GradientRecord.of(record.state())._values[4].item() == pytest.approx((1 + 2 + 3 + 7) / 36)
-    if is_embedded:
-        torch.testing.assert_close(values.grad, -weights[:, :, None].expand(2, 6, 3))
+    record = GradientRecord([torch.tensor(1.0)])
+    record.note_reach(-weights[:, :, None].expand(2, 6, 3), torch.tensor([6, 2]))
+    resumed = GradientRecord.of(record.state())
+    assert resumed.metrics()["gradient_reach"] == pytest.approx((1 + 2 + 3 + 7) / 36)
 
 
 # --- marks -----------------------------------------------------------------------------------------------------------
@@ -167,16 +151,19 @@ def train(
     state: Mapping[str, Any] = {}
     marks, all_metrics = [], []
     for _ in range(epochs):
-        record, total = GradientRecord.new(CPU), 0.0
+        record, total = GradientRecord(), 0.0
         for batch in range(4):
             inputs = torch.randn(32, steps, 2, generator=generator)
             labels = (inputs[:, told, :1] > 0).float()
-            if batch == 0:
-                inputs = record.watch(inputs, torch.full((32,), steps))
+            inputs.requires_grad_()
             loss = nn.functional.binary_cross_entropy_with_logits(head(layer(inputs)[0][:, -1]), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            clip_(parameters, 1.0, None, record)
+            *gradients, reached = torch.autograd.grad(loss, [*parameters, inputs])
+            if batch == 0:
+                record.note_reach(reached, torch.full((32,), steps))
+            found, norm = clipped(tuple(gradients), 1.0, None)
+            record.add(norm)
+            for parameter, gradient in zip(parameters, found, strict=True):
+                parameter.grad = gradient
             optimizer.step()
             total += loss.item() / 4
         all_metrics.append({"train_loss": total, **record.metrics()})

@@ -55,7 +55,7 @@ class Augmentation:
         places = torch.arange(max(1, round(steps * self.window_slice)), device=kept.device)
         inputs = _at(batch.inputs, (start[:, None] + places).clamp(max=steps - 1))
         counted = _like(places < kept[:, None], inputs)
-        return replace(batch, inputs=torch.where(counted, inputs, 0), lengths=kept)
+        return replace(batch, inputs=torch.where(counted, inputs, 0), lengths=kept, is_even=False)
 
     def _numbers(self, values: Tensor, lengths: Tensor, counted: Tensor, generator: torch.Generator) -> Tensor:
         if self.time_warp:

@@ -5,7 +5,7 @@ again and leaves out what it has done.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -38,21 +38,31 @@ class Batch:
     """[batch, context steps, context features]."""
     context_lengths: Tensor | None = None
     """[batch]."""
+    is_even: bool = field(default=False, kw_only=True)
+    """Whether it is known that all steps of all sequences count."""
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def take(self, indices: Tensor) -> "Batch":
         """Some of them."""
-        return self._each(lambda values: values[indices])
+        return self._each(lambda values: values.index_select(0, indices))
 
     def to(self, device: torch.device) -> "Batch":
         """The same on a device."""
         return self._each(lambda values: values.to(device))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        given: dict[str, Tensor | None] = {item.name: getattr(self, item.name) for item in fields(self)}
-        return replace(self, **{name: change(values) for name, values in given.items() if values is not None})
+        return Batch(
+            change(self.inputs),
+            change(self.lengths),
+            change(self.targets),
+            None if self.statics is None else change(self.statics),
+            None if self.categories is None else change(self.categories),
+            None if self.context is None else change(self.context),
+            None if self.context_lengths is None else change(self.context_lengths),
+            is_even=self.is_even,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +87,10 @@ class Split:
     """Whether the states at the end of a batch are the next one's first."""
 
     def __init__(self, data: Batch, *, targets_by_step: bool = False) -> None:
-        self.data, self.device = data, data.lengths.device
+        self._lengths, longest = data.lengths.cpu(), data.inputs.shape[1]
+        self.data = replace(data, is_even=bool((self._lengths == longest).all()))
+        self.device = data.lengths.device
         self._targets_by_step = targets_by_step
-        self._lengths = data.lengths.cpu()
-        longest = data.inputs.shape[1]
-        self._is_even = bool((self._lengths == longest).all())
 
     def __len__(self) -> int:
         return len(self.data)
@@ -89,7 +98,7 @@ class Split:
     def epoch(self, batch_size: int, steps: int | None, generator: torch.Generator) -> Sequence[Piece]:  # noqa: ARG002
         """One epoch in random order, sequences of like length together."""
         order = torch.randperm(len(self), generator=generator)
-        if self._is_even:
+        if self.data.is_even:
             return [Piece(batch) for batch in torch.split(order, batch_size)]
         pools = [
             pool[torch.argsort(self._lengths[pool], stable=True)] for pool in torch.split(order, batch_size * BUCKETS)
@@ -104,7 +113,7 @@ class Split:
     def batch(self, piece: Piece) -> Batch:
         """The sequences of a piece, without the padding that none of them needs."""
         batch = self.data.take(piece.indices.to(self.device))
-        if self._is_even:
+        if self.data.is_even:
             return batch
         longest = int(self._lengths[piece.indices].max())
         targets = batch.targets[:, :longest] if self._targets_by_step else batch.targets

@@ -39,7 +39,8 @@ class Exported(nn.Module):
         that tell each step 0 at padded steps."""
         given = dict(zip(self.names, tensors, strict=True))
         targets = given["inputs"].new_zeros(len(tensors[0]), self.steps_ahead)
-        batch = Batch(targets=targets, **given)
+        optional = (given.get(name) for name in ("statics", "categories", "context", "context_lengths"))
+        batch = Batch(given["inputs"], given["lengths"], targets, *optional)
         if self.steps_ahead:
             return recursive(self.network, batch)
         values: Tensor = self.network(batch).values

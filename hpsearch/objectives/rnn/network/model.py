@@ -66,7 +66,7 @@ class SequenceModel(nn.Module):
         if self.context_attention is not None:
             values, weights["context"] = self.context_attention(values, batch.context, batch.context_lengths)
         if self.pooling is not None:
-            values, found = self.pooling(values, batch.lengths)
+            values, found = self.pooling(values, batch.lengths, batch.is_even)
             weights |= {} if found is None else {"pooling": found}
         values = self.head(self._with_statics(values, batch))
         return Outputs(values, last, weights if attention else {})

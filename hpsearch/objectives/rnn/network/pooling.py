@@ -17,10 +17,13 @@ def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
     return scores.masked_fill(~mask, -math.inf).softmax(dim=-1)
 
 
-def last_state(values: Tensor, lengths: Tensor, bidirectional: bool) -> Tensor:
+def last_state(values: Tensor, lengths: Tensor, bidirectional: bool, is_even: bool = False) -> Tensor:
     """[batch, width] of [batch, steps, width]: forwards the state at the last step that counts, backwards (the second
-    half of the width) the one at the first step, which was read last."""
-    last = values.gather(1, (lengths - 1)[:, None, None].expand(-1, 1, values.shape[2])).squeeze(1)
+    half of the width) the one at the first step, which was read last. Even: all steps count."""
+    if is_even:
+        last = values[:, -1]
+    else:
+        last = values.gather(1, (lengths - 1)[:, None, None].expand(-1, 1, values.shape[2])).squeeze(1)
     if not bidirectional:
         return last
     units = values.shape[2] // 2
@@ -48,12 +51,12 @@ class Pooling(nn.Module):
         elif kind == "dot_product":
             self.query = nn.Linear(width, width)
 
-    def forward(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
+    def forward(self, values: Tensor, lengths: Tensor, is_even: bool = False) -> tuple[Tensor, Tensor | None]:
         """[batch, steps, width] and [batch] to [batch, width] and, where the steps are weighed, their weights [batch,
-        steps], which sum to 1. A sequence of no steps counts as one of one step."""
+        steps], which sum to 1. A sequence of no steps counts as one of one step. Even: it is known that all count."""
         lengths = lengths.clamp(min=1)
         if self.kind == "last":
-            return last_state(values, lengths, self.bidirectional), None
+            return last_state(values, lengths, self.bidirectional, is_even), None
         mask = sequence_mask(lengths, values.shape[1])
         if self.kind == "max":
             return values.masked_fill(~mask[:, :, None], -math.inf).amax(dim=1), None

@@ -28,77 +28,57 @@ LSTM off from what is a hundred steps back."""
 class GradientRecord:
     """The norms of an epoch's gradients before clipping. They stay on the device, so that no step waits for numbers."""
 
-    def __init__(self, values: Tensor) -> None:
-        """`values`: float64 [5]: how many norms, their sum, the largest, the smallest, and the reach (see `watch`)."""
-        self._values = values
-        # views, made once
-        self._count, self._sum, self._largest, self._smallest, self._reach = (values[place] for place in range(5))
+    def __init__(self, norms: Iterable[Tensor] = (), reach: Tensor | None = None) -> None:
+        """What was recorded before, for a training that goes on: see `state`."""
+        self._norms, self._reach = list(norms), reach
+
+    def state(self) -> dict[str, Tensor]:
+        """All that is to be saved: `norms` [steps], and `reach`, a scalar, where one was noted."""
+        norms = torch.stack(self._norms) if self._norms else torch.empty(0)
+        return {"norms": norms} | ({} if self._reach is None else {"reach": self._reach})
 
     @classmethod
-    def new(cls, device: torch.device) -> "GradientRecord":
-        """An empty one."""
-        return cls(torch.tensor([0.0, 0.0, -math.inf, math.inf, math.nan], dtype=torch.float64, device=device))
-
-    @classmethod
-    def of(cls, state: Tensor) -> "GradientRecord":
-        """The inverse of `state`."""
-        return cls(state.clone())
-
-    def state(self) -> Tensor:
-        """All that is to be saved: float64 [5]. Not a copy."""
-        return self._values
+    def of(cls, state: Mapping[str, Tensor]) -> "GradientRecord":
+        """The inverse of `state`. Raises `KeyError` where it is of something else."""
+        return cls(state["norms"], state.get("reach"))
 
     def add(self, norm: Tensor) -> None:
         """Take down one step's norm, a tensor of no dimensions."""
-        self._count.add_(1)
-        self._sum.add_(norm)
-        torch.maximum(self._largest, norm, out=self._largest)
-        torch.minimum(self._smallest, norm, out=self._smallest)
+        self._norms.append(norm)
 
-    def watch(self, values: Tensor, lengths: Tensor) -> Tensor:
-        """The same values [batch, steps, features], with an eye on the gradient that comes back to them: how much of
-        it reaches the first half of each sequence, by `lengths` [batch].
-
-        For the inputs or embeddings of a batch, now and then: once an epoch will do.
-        """
-        values = values if values.requires_grad else values.detach().requires_grad_()
-        values.register_hook(lambda gradient: self._note_reach(gradient, lengths))  # type: ignore[no-untyped-call]
-        return values
-
-    def _note_reach(self, gradient: Tensor, lengths: Tensor) -> None:
+    def note_reach(self, gradient: Tensor, lengths: Tensor) -> None:
+        """Take down how much of the gradient of what the first layer reads [batch, steps, features] reaches the first
+        half of each sequence, by `lengths` [batch]. Now and then: once an epoch will do."""
         sizes = gradient.abs().sum(dim=2)  # squares would underflow: these are as small as 1e-30
         early = torch.arange(sizes.shape[1], device=sizes.device) < lengths[:, None] / 2
-        self._reach.copy_((sizes * early).sum() / sizes.sum())
+        self._reach = (sizes * early).sum() / sizes.sum()
 
     def metrics(self) -> dict[str, float]:
         """`gradient_norm` (the mean), `gradient_norm_max` and `gradient_norm_min`, after one step at least; and
-        `gradient_reach` (0 to 1) where something was watched."""
-        count, total, largest, smallest, reach = self._values.tolist()
-        metrics = {
-            "gradient_norm": total / count,
-            "gradient_norm_max": largest,
-            "gradient_norm_min": smallest,
-        }
+        `gradient_reach` (0 to 1) where it was noted."""
+        norms = torch.stack(self._norms).double()
+        mean, largest, smallest = torch.stack([norms.mean(), norms.amax(), norms.amin()]).tolist()
+        metrics = {"gradient_norm": mean, "gradient_norm_max": largest, "gradient_norm_min": smallest}
+        reach = math.nan if self._reach is None else float(self._reach)
         return metrics if math.isnan(reach) else metrics | {"gradient_reach": reach}
 
 
-def clip_(
-    parameters: Iterable[Tensor], clip_norm: float | None, clip_value: float | None, record: GradientRecord
-) -> None:
-    """Clip gradients in place, and record their norm before it: that of all of them as one vector.
+def clipped(
+    gradients: tuple[Tensor, ...], clip_norm: float | None, clip_value: float | None
+) -> tuple[tuple[Tensor, ...], Tensor]:
+    """The gradients clipped, and their norm before it: that of all of them as one vector.
 
     First all are scaled down to `clip_norm` where their norm exceeds it (Pascanu et al. 2013, algorithm 1), then each
-    is cut to between -clip_value and clip_value. None and 0: not done. Parameters without gradients are left out.
+    is cut to between -clip_value and clip_value. None and 0: not done. Those handed in stay as they are: autograd may
+    give one tensor as the gradient of two parameters.
     """
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     # as torch.nn.utils has it, which spends as much time again on sorting by device and type
     norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-    record.add(norm)
     if clip_norm:
-        torch._foreach_mul_(gradients, (clip_norm / (norm + 1e-6)).clamp_(max=1.0))
+        gradients = torch._foreach_mul(gradients, (clip_norm / (norm + 1e-6)).clamp_(max=1.0))
     if clip_value:
-        torch._foreach_clamp_min_(gradients, -clip_value)
-        torch._foreach_clamp_max_(gradients, clip_value)
+        gradients = torch._foreach_clamp_max(torch._foreach_clamp_min(gradients, -clip_value), clip_value)
+    return gradients, norm
 
 
 def marked(state: Mapping[str, Any], metrics: Mapping[str, float]) -> dict[str, Any]:

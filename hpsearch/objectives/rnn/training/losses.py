@@ -39,20 +39,22 @@ class Loss:
     def __call__(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The mean, a scalar, for training. Outputs: [batch, classes], [batch, labels] or [batch, targets]; of tasks
         that tell each step [batch, steps, labels or tokens]."""
-        total, count = self._sum(outputs, batch, self.label_smoothing, self.class_weights)
+        if self.task == "classification":  # in one operation
+            return functional.cross_entropy(
+                outputs, batch.targets, self.class_weights, label_smoothing=self.label_smoothing
+            )
+        total, count = self._sum(outputs, batch, self.label_smoothing)
         return total / count
 
     def total(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """(sum, number of what it is averaged over), float64 scalars, without label smoothing and class weights."""
-        total, count = self._sum(outputs, batch, 0.0, None)
+        total, count = self._sum(outputs, batch, 0.0)
         return total.double(), torch.as_tensor(count, dtype=torch.float64, device=total.device)
 
-    def _sum(
-        self, outputs: Tensor, batch: Batch, label_smoothing: float, class_weights: Tensor | None
-    ) -> tuple[Tensor, Tensor | int]:
+    def _sum(self, outputs: Tensor, batch: Batch, label_smoothing: float) -> tuple[Tensor, Tensor | int]:
         match self.task:
             case "classification":
-                return _of_classes(outputs, batch.targets, label_smoothing, class_weights)
+                return functional.cross_entropy(outputs, batch.targets, reduction="sum"), len(batch)
             case "language_model":
                 return _of_tokens(outputs, batch, label_smoothing)
             case "next_step":
@@ -95,13 +97,6 @@ def balanced_weights(targets: Tensor, classes: int = 0) -> Tensor:
     counts = torch.bincount(targets, minlength=classes)
     occurs = counts > 0
     return torch.where(occurs, len(targets) / (occurs.sum() * counts.clamp(min=1)), 0.0)
-
-
-def _of_classes(
-    outputs: Tensor, targets: Tensor, label_smoothing: float, class_weights: Tensor | None
-) -> tuple[Tensor, Tensor | int]:
-    total = functional.cross_entropy(outputs, targets, class_weights, label_smoothing=label_smoothing, reduction="sum")
-    return total, len(targets) if class_weights is None else class_weights[targets].sum()
 
 
 def _of_tokens(outputs: Tensor, batch: Batch, label_smoothing: float) -> tuple[Tensor, Tensor]:

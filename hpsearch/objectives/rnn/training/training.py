@@ -6,24 +6,18 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hpsearch.objectives.rnn.data.augmentation import Augmentation
-from hpsearch.objectives.rnn.data.batches import Batch, Piece, Split, Stream
+from hpsearch.objectives.rnn.data.batches import Piece, Split, Stream
 from hpsearch.objectives.rnn.network.layers import State
 from hpsearch.objectives.rnn.network.model import SequenceModel, detached
 from hpsearch.objectives.rnn.network.transfer import HEAD, Freeze
 from hpsearch.objectives.rnn.training.averaging import averager_of
 from hpsearch.objectives.rnn.training.checkpoint import Weights, part, under, unusable
-from hpsearch.objectives.rnn.training.gradients import GradientRecord, clip_
+from hpsearch.objectives.rnn.training.gradients import GradientRecord, clipped
 from hpsearch.objectives.rnn.training.losses import Loss
-from hpsearch.objectives.rnn.training.optimizers import (
-    add_l1_,
-    load_optimizer_state,
-    optimizer_of,
-    optimizer_state,
-    set_learning_rate,
-)
+from hpsearch.objectives.rnn.training.optimizers import optimizer_of, with_l1
 from hpsearch.objectives.rnn.training.schedules import Plateau, schedule_of
 
 
@@ -66,14 +60,14 @@ class Training:
         self._shuffler = torch.Generator().manual_seed(seed)
         self._noise = torch.Generator(split.device).manual_seed(seed + 1)
         self._epoch_start = self._shuffler.get_state()
-        self._parameters = list(model.parameters())
+        self._parameters = self._optimizer.trained()
         self._begin_epoch()
 
     def _begin_epoch(self) -> None:
         # kept as tensors: asking for a number would wait for it, a step
         self._losses: list[Tensor] = []
         self._sizes: list[int] = []
-        self._record = GradientRecord.new(self._split.device)
+        self._record = GradientRecord()
         self._states: tuple[State, ...] | None = None
 
     def _steps_per_epoch(self) -> int:
@@ -91,6 +85,7 @@ class Training:
             self._begin_epoch()
         self.model.train()
         self._freeze.apply(progress.epoch)
+        self._parameters = self._optimizer.trained()
         pieces = self._split.epoch(options["batch_size"], options["bptt_steps"], self._shuffler)
         for position in range(progress.step, len(pieces)):
             number = (progress.epoch - 1) * len(pieces) + position
@@ -117,20 +112,20 @@ class Training:
 
     def _step(self, piece: Piece, rate: float, *, is_watched: bool = False) -> Tensor:
         """One step of the optimizer; the loss before it. Watched: how far its gradient goes back is noted."""
-        batch = self._split.batch(piece)
+        options, batch = self._options, self._split.batch(piece)
         if self._augmentation is not None:
             batch = self._augmentation(batch, self._noise)
-        set_learning_rate(self._optimizer, rate)
-        with self._precision(), self._watched(batch) if is_watched else nullcontext():
+        with self._precision(), self._watched(is_watched) as watched:
             outputs = self.model(batch, self._states if piece.start else None)
         loss = self._loss(outputs.values.float(), batch)
-        for parameter in self._parameters:  # as zero_grad does, without its bookkeeping
-            parameter.grad = None
-        loss.backward()  # type: ignore[no-untyped-call]
-        clip_(self._parameters, self._options["clip_norm"], self._options["clip_value"], self._record)
-        if self._options["l1"]:
-            add_l1_(self._parameters, self._options["l1"])
-        self._optimizer.step()
+        found = torch.autograd.grad(loss, [*self._parameters, *watched], materialize_grads=True)
+        if watched:
+            self._record.note_reach(found[-1], batch.lengths)
+        gradients, norm = clipped(found[: len(self._parameters)], options["clip_norm"], options["clip_value"])
+        self._record.add(norm)
+        if options["l1"]:
+            gradients = with_l1(self._parameters, gradients, options["l1"])
+        self._optimizer.step(gradients, rate)
         if self._averager is not None:
             self._averager.after_step(self.model)
         if self._split.carries:
@@ -141,13 +136,20 @@ class Training:
         return loss
 
     @contextmanager
-    def _watched(self, batch: Batch) -> Iterator[None]:
-        """Note how far the batch's gradient goes back, from what the first layer is given on."""
-        hook = self.model.input_dropout.register_forward_hook(
-            lambda _module, _inputs, values: self._record.watch(values, batch.lengths)
-        )
+    def _watched(self, is_watched: bool) -> Iterator[list[Tensor]]:
+        """What the first layer is given within the block, with a gradient; none where it is not watched."""
+        found: list[Tensor] = []
+        if not is_watched:
+            yield found
+            return
+
+        def watch(_module: nn.Module, _inputs: object, values: Tensor) -> Tensor:
+            found.append(values if values.requires_grad else values.detach().requires_grad_())
+            return found[0]
+
+        hook = self.model.input_dropout.register_forward_hook(watch)
         try:
-            yield
+            yield found
         finally:
             hook.remove()
 
@@ -182,7 +184,7 @@ class Training:
     def state(self) -> tuple[Weights, dict[str, Any]]:
         """Tensors and plain values, from which `load` goes on to the bit."""
         tensors = under("model.", self.model.state_dict()) | under("best.", self.best)
-        tensors |= under("optimizer.", optimizer_state(self._optimizer))
+        tensors |= under("optimizer.", self._optimizer.state())
         if self._averager is not None:
             tensors |= under("average.", self._averager.state())
         tensors |= {"random.torch": torch.get_rng_state(), "random.noise": self._noise.get_state()}
@@ -190,7 +192,7 @@ class Training:
         tensors["random.shuffler"] = self._epoch_start if self.progress.step else self._shuffler.get_state()
         if self._split.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state()
-        tensors |= {"epoch.gradients": self._record.state(), "epoch.sizes": torch.tensor(self._sizes)}
+        tensors |= under("epoch.gradients.", self._record.state()) | {"epoch.sizes": torch.tensor(self._sizes)}
         tensors["epoch.losses"] = torch.stack(self._losses) if self._losses else torch.empty(0)
         for layer, state in enumerate(self._states or ()):
             both = state if isinstance(state, tuple) else (state,)
@@ -202,7 +204,7 @@ class Training:
         device = self._split.device
         try:
             self.model.load_state_dict(part(tensors, "model."))
-            load_optimizer_state(self._optimizer, part(tensors, "optimizer."))
+            self._optimizer.load(part(tensors, "optimizer."))
             if self._averager is not None:
                 self._averager.load(part(tensors, "average."))
             self._shuffler.set_state(tensors["random.shuffler"])
@@ -212,7 +214,8 @@ class Training:
                 torch.cuda.set_rng_state(tensors["random.cuda"])
             self._losses = list(tensors["epoch.losses"].to(device))
             self._sizes = tensors["epoch.sizes"].tolist()
-            self._record = GradientRecord.of(tensors["epoch.gradients"].to(device))
+            recorded = part(tensors, "epoch.gradients.")
+            self._record = GradientRecord.of({name: value.to(device) for name, value in recorded.items()})
             self.progress = Progress(**{item.name: progress[item.name] for item in fields(Progress)})
         except (RuntimeError, KeyError, ValueError, TypeError) as error:
             raise unusable(error) from error
