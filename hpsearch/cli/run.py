@@ -11,7 +11,7 @@ from typing import Any
 
 from hpsearch.cli.lr_range import with_narrowed_range
 from hpsearch.cli.output import emit_table, say, shown
-from hpsearch.cli.processes import Child, running_server, wait_for_server
+from hpsearch.cli.processes import Child, ChildDied, running_server, wait_for_server
 from hpsearch.cli.progress import follow
 from hpsearch.client import Client, StudyHandle
 from hpsearch.errors import Conflict, Fault, InvalidSpec, StudyExists, Unavailable
@@ -85,13 +85,24 @@ def _server(settings: Settings, token: str | None) -> Iterator[tuple[str, Child 
     if url is not None:
         yield url, None
         return
-    port = settings.port if _is_free(settings.port) else 0
-    arguments = ["serve", "--host", "127.0.0.1", "--port", str(port)]
-    server = Child(arguments, settings.home_folder / "logs" / "serve.log", _environment(settings))
+    server = _serving(settings, settings.port if _is_free(settings.port) else 0)
     try:
-        yield wait_for_server(server, file, token), server
+        try:
+            url = wait_for_server(server, file, token)
+        except ChildDied:
+            if _is_free(settings.port):
+                raise
+            server = _serving(settings, 0)  # another run took the port between our look and our server's
+            url = wait_for_server(server, file, token)
+        yield url, server
     finally:
         server.stop(HAND_BACK_SECONDS)
+
+
+def _serving(settings: Settings, port: int) -> Child:
+    """A server that starts; at port 0 on any free one."""
+    arguments = ["serve", "--host", "127.0.0.1", "--port", str(port)]
+    return Child(arguments, settings.home_folder / "logs" / "serve.log", _environment(settings))
 
 
 def _environment(settings: Settings) -> dict[str, str]:

@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -100,3 +101,16 @@ def test_another_study_of_the_same_name(shell: Shell, tmp_path: Path) -> None:
     assert process.returncode == 1
     assert "hpsearch study delete tiny" in process.stderr
     assert "Traceback" not in process.stderr
+
+
+def test_runs_that_start_together_want_one_port_and_both_get_a_server(shell: Shell, tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    file, processes = write_study(tmp_path, 1), []
+    for home in ("one", "two"):
+        command = ["run", str(file), "--slots", "1", "--port", str(port), "--home", str(tmp_path / home)]
+        processes.append(shell.start(*command))
+    for process in processes:
+        output, complaints = process.communicate(timeout=120)
+        assert process.returncode == 0, output + complaints
