@@ -366,6 +366,7 @@ class TestTables:
         # c is there but once: as good as unknown
         assert data.train.categories.tolist() == [[1, 1], [1, 1], [2, 1], [2, 2], [2, 2], [0, 2]]
         assert data.category_sizes == (3, 3)
+        assert data.category_names == (("a", "b"), ("0", "1"))
 
     def test_parquet_is_as_csv(self, read: Read, root: Path) -> None:
         pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")

@@ -150,6 +150,24 @@ class TestPredict:
         with pytest.raises(InvalidInput, match="categories: must hold whole numbers"):
             trained.model.predict(trained.rows, **{**raw, "categories": np.ones((len(trained.rows), 1)) / 2})
 
+    @pytest.mark.parametrize("is_number", [False, True])
+    def test_categories_of_a_table_go_by_their_names(self, train: Train, data: Path, is_number: bool) -> None:
+        kinds = [10.0, 2.5, 7.0] if is_number else ["aß", "b", "c d"]
+        chance = np.random.default_rng(1)
+        of = chance.integers(0, 3, size=60)
+        rows = [f"{i},{of[i]},{kinds[of[i]]},{step},{chance.normal():.3f}" for i in range(60) for step in range(4)]
+        (data / "kinds.csv").write_text("g,label,kind,step,v\n" + "\n".join(rows) + "\n")
+        table = {"dataset": "kinds.csv", "group": "g", "target": "label", "categories": "kind", "features": "v"}
+        trained = train(**table, batch_size=8, learning_rate=0.05, max_epochs=12)
+        assert trained.metrics["test_accuracy"] == 1  # the kind tells the label
+        rows_of = [np.zeros((4, 1))] * 3
+        assert trained.model.predict(rows_of, categories=kinds).tolist() == ["0", "1", "2"]
+        assert trained.model.predict(rows_of, categories=[[kind] for kind in kinds]).tolist() == ["0", "1", "2"]
+        unknown = trained.model.predict_proba(rows_of[:2], categories=["never seen", "nor this"])
+        assert np.array_equal(unknown[0], unknown[1])
+        with pytest.raises(InvalidInput, match=r"categories: must be \[sequences, 1\] of names"):
+            trained.model.predict(rows_of, categories=[["b", "b"]] * 3)
+
     def test_next_steps(self, train: Train, data: Path) -> None:
         rolls = np.random.default_rng(2).integers(0, 2, size=(30, 6, 4))
         np.savez(data / "rolls.npz", x=rolls, lengths=np.arange(30) % 4 + 3)

@@ -76,6 +76,8 @@ class Dataset:
     """Language models: characters behind each split's targets, by `train`, `validation` and `test`."""
     category_sizes: tuple[int, ...] = ()
     """How many indices each category has."""
+    category_names: tuple[tuple[str, ...], ...] = ()
+    """What each category's indices from 1 on stand for; none where the data have indices alone."""
 
 
 def padded(series: Sequence[FloatArray], targets: AnyArray) -> Sequences:
@@ -107,6 +109,12 @@ def check_finite(sequences: Sequences, what: str) -> None:
     for values, name in ((sequences.targets, "target"), (sequences.statics, "static feature")):
         if not _finite(values).all():
             raise setting_fault("dataset", f"holds a missing or infinite {name} among the {what} sequences")
+
+
+def category_name(value: object) -> str:
+    """What a category is called: a text as it is, a number without needless digits."""
+    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    return f"{float(value):.17g}" if number else str(value)  # type: ignore[arg-type]
 
 
 def _finite(values: AnyArray | None) -> NDArray[np.bool_]:

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from hpsearch.errors import near
 from hpsearch.objectives.rnn.data.forecast import forecast_dataset
-from hpsearch.objectives.rnn.data.sequences import AnyArray, Dataset, FloatArray, encode_classes, padded
+from hpsearch.objectives.rnn.data.sequences import (
+    AnyArray,
+    Dataset,
+    FloatArray,
+    category_name,
+    encode_classes,
+    padded,
+)
 from hpsearch.objectives.rnn.faults import setting_fault
 
 Table = Mapping[str, AnyArray]
@@ -43,6 +50,7 @@ class SequenceValues:
     statics: FloatArray | None
     categories: NDArray[np.int64] | None
     category_sizes: tuple[int, ...]
+    category_names: tuple[tuple[str, ...], ...]
 
 
 def columns_of(options: Mapping[str, Any]) -> Columns:
@@ -152,6 +160,7 @@ def _grouped(table: Table, columns: Columns, task: str | None) -> Dataset:
         classes=values.classes,
         features=names,
         category_sizes=values.category_sizes,
+        category_names=values.category_names,
     )
 
 
@@ -178,7 +187,8 @@ def sequence_values(
         classes,
         np.stack(statics, axis=1).astype(np.float32) if statics else None,
         np.stack([indices for indices, _ in categories], axis=1) if categories else None,
-        tuple(size for _, size in categories),
+        tuple(1 + len(names) for _, names in categories),
+        tuple(names for _, names in categories),
     )
 
 
@@ -223,11 +233,11 @@ def _constant(table: Table, setting: str, name: str, rows: Sequence[NDArray[np.i
     return of_sequences
 
 
-def _categories(values: AnyArray) -> tuple[NDArray[np.int64], int]:
-    """Indices, and how many there are: 0 for every category of a single sequence, the others from 1 on, sorted."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+def _categories(values: AnyArray) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Indices, and the names of those from 1 on, sorted; 0 for every category of a single sequence."""
+    found, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     common = counts > 1
-    return np.where(common, np.cumsum(common), 0)[inverse], int(common.sum()) + 1
+    return np.where(common, np.cumsum(common), 0)[inverse], tuple(map(category_name, found[common]))
 
 
 def text_column(table: Table, columns: Columns) -> list[str]:

@@ -70,6 +70,7 @@ def text_dataset(table: Table, options: Mapping[str, Any]) -> Dataset:
         vocabulary=tokenizer,
         vocabulary_size=vocabulary_size(tokenizer),
         category_sizes=values.category_sizes,
+        category_names=values.category_names,
     )
 
 

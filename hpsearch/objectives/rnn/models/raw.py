@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hpsearch.errors import Fault, InvalidInput
-from hpsearch.objectives.rnn.data.sequences import AnyArray, FloatArray, Sequences
+from hpsearch.objectives.rnn.data.sequences import AnyArray, FloatArray, Sequences, category_name
 from hpsearch.objectives.rnn.data.vocabulary import UNKNOWN, decode, encode
 from hpsearch.objectives.rnn.network.architecture import Architecture
 
@@ -34,6 +34,8 @@ class RawReader:
     """Steps that a forecast sees; None: any number."""
     horizon: int
     seen_categories: tuple[frozenset[int], ...]
+    category_names: tuple[tuple[str, ...], ...] = ()
+    """Of the indices from 1 on; none where the data had indices alone."""
 
     @classmethod
     def of_card(cls, card: Mapping[str, Any], architecture: Architecture) -> "RawReader":
@@ -47,6 +49,7 @@ class RawReader:
             window=parameters["window"] if task == "forecast" else None,
             horizon=parameters["horizon"] if task == "forecast" else 1,
             seen_categories=tuple(map(frozenset, card["seen_categories"])),
+            category_names=tuple(map(tuple, card.get("category_names", ()))),
         )
 
     def read(
@@ -94,7 +97,7 @@ class RawReader:
         return None if found is None else _finite(found, "statics")
 
     def _categories(self, categories: ArrayLike | None, count: int) -> NDArray[np.int64] | None:
-        found = _by_sequence(categories, "categories", len(self.architecture.category_sizes), count)
+        found = _by_sequence(self._indices(categories), "categories", len(self.architecture.category_sizes), count)
         if found is None:
             return None
         if found.dtype.kind not in "iu":
@@ -104,6 +107,19 @@ class RawReader:
             for column, seen in zip(found.T, self.seen_categories, strict=True)
         ]
         return np.stack(known, axis=1).astype(np.int64)
+
+    def _indices(self, categories: ArrayLike | None) -> ArrayLike | None:
+        """Of names, where the data had names; a name that training has not seen is index 0."""
+        if categories is None or not self.category_names:
+            return categories
+        found = np.array(categories, dtype=object)
+        found = found[:, None] if found.ndim == 1 and len(self.category_names) == 1 else found
+        if found.ndim != 2 or found.shape[1] != len(self.category_names):
+            wanted = f"[sequences, {len(self.category_names)}] of names"
+            raise _fault("categories", f"must be {wanted}, not an array of shape {list(found.shape)}")
+        places = [{name: place for place, name in enumerate(names, 1)} for names in self.category_names]
+        rows = [[place.get(category_name(value), 0) for place, value in zip(places, row, strict=True)] for row in found]
+        return np.array(rows, dtype=np.int64).reshape(found.shape)
 
 
 def numbers(sequences: RawSequences, name: str, features: int, names: Sequence[str] = ()) -> list[FloatArray]:

@@ -48,6 +48,7 @@ def save_model(runs: Runs, options: Mapping[str, Any], metrics: Metrics, context
         "classes": list(data.classes),
         "features": list(data.features),
         "vocabulary": data.vocabulary,
+        "category_names": [list(names) for names in data.category_names],
         "seen_categories": _seen_categories(prepared.parts["train"]),
         "scaling": prepared.scaler.as_json(),
         "parameters": dict(options),

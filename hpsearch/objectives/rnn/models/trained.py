@@ -32,8 +32,9 @@ class Model:
 
     Every method takes raw sequences, as they are before any scaling or cutting: a list of arrays [steps, features], of
     any lengths; or one array [sequences, steps, features]; or, where the model reads text, a list of str. Beside them,
-    where the model was trained with such, `statics` [sequences, numbers], `categories` [sequences, categories] of
-    indices (what training has not seen counts as unknown) and `context`, a second sequence each. They are scaled and
+    where the model was trained with such, `statics` [sequences, numbers], `categories` [sequences, categories], as the
+    table has them, or of indices where the data were arrays (what training has not seen counts as unknown), and
+    `context`, a second sequence each. They are scaled and
     padded as in training. All raise `InvalidInput`, where what they are given does not fit the model.
     """
 
