@@ -274,7 +274,8 @@ class StudySpec(_Part):
     """What chooses the parameters of the next trial."""
     pruner: PrunerSpec = NoPruner()
     """What ends hopeless trials early."""
-    budget: Budget
+    budget: Annotated[Budget, Field(validate_default=True)] = Budget()
+    """When it ends; a grid ends by itself."""
     seed: Annotated[Int, Field(ge=0)] = 0
     """Every random choice of the study derives from it."""
     max_attempts: Annotated[Int, Field(ge=1, le=1000)] = 3

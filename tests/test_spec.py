@@ -125,6 +125,13 @@ def test_a_wrong_study_is_refused_at_its_field(changes: dict[str, Any], path: st
     assert path in faults_of(loop_study(**changes))
 
 
+def test_a_grid_alone_needs_no_budget() -> None:
+    study = loop_study(space={"x": {"type": "int", "low": 1, "high": 3}})
+    del study["budget"]
+    assert "budget.trials" in faults_of(study)
+    assert parse_study(study | {"sampler": {"name": "grid"}}).budget_trials == 3
+
+
 @pytest.mark.parametrize("raw", [None, [], "study", 3, {}, {"name": None}])
 def test_what_is_no_study_is_refused(raw: object) -> None:
     assert faults_of(raw)
