@@ -31,8 +31,9 @@ from tests.benchmarks.tutorial_search import Search
 
 NOTE = """{trials} trials of {epochs} epochs on {cores} cores, the same configurations on every side, each epoch
 reported, nothing pruned. Ours: a server process (SQLite) and a worker of two slots, one thread each, models kept as
-artifacts. The peers: Optuna {version} around the tutorial loop: `study.optimize(n_jobs=2)`, in memory, with torch's
-threads as they come or `torch.set_num_threads(1)`; two processes of one thread that share a study in SQLite (Optuna's
+artifacts. The peers: the tutorial loop, one configuration after the other with torch's threads as they come (as a study
+of Optuna {version} in memory, which takes no time); the same with `study.optimize(n_jobs=2)`, with torch's threads as
+they come or `torch.set_num_threads(1)`; two processes of one thread that share a study in SQLite (Optuna's
 RDBStorage). trials/h: from the first trial's claim to the last one's end; with start: from the first process's start.
 The median of {searches} by turns."""
 HEADS = ("data", "cell", "peer", "ours: trials/h", "peer", "×", "with start", "peer", "×", "complete")
@@ -185,9 +186,9 @@ def _working(url: str, folder: Path) -> Iterator[None]:
 # --- the peers -------------------------------------------------------------------------------------------------------
 
 
-def _threads(threads: int | None) -> Peer:
+def _threads(threads: int | None, jobs: int = SLOTS) -> Peer:
     def run(search: Search, folder: Path) -> Searched:
-        return _processes([_with(search, jobs=SLOTS, threads=threads)], None)
+        return _processes([_with(search, jobs=jobs, threads=threads)], None)
 
     return run
 
@@ -234,6 +235,7 @@ def _told(process: "subprocess.Popen[str]") -> dict[str, list[float]]:
 
 
 PEERS: Mapping[str, Peer] = {
+    "loop": _threads(None, jobs=1),
     "n_jobs=2": _threads(None),
     "n_jobs=2, 1 thread": _threads(1),
     "2 processes": _two_processes,

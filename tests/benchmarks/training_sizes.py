@@ -20,7 +20,7 @@ class Sizes:
     searched_cells: tuple[str, ...] = ("lstm", "gru")
     trials: int = 24
     trial_epochs: int = 10
-    peers: tuple[str, ...] = ("n_jobs=2", "n_jobs=2, 1 thread", "2 processes")
+    peers: tuple[str, ...] = ("loop", "n_jobs=2", "n_jobs=2, 1 thread", "2 processes")
     """Of searches."""
     searches: int = 3
     """Turns of searches."""
