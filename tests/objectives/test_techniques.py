@@ -1,5 +1,6 @@
 """What practitioners reach for, each seen to do in a whole trial what it says."""
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -93,6 +94,17 @@ def test_what_is_held_fast_stays_as_it_was(
     trial.run({**CLASSES, "hidden_layers": 2, "start_from": "earlier.safetensors", **held})
     assert same(fast, earlier, weights_of(trial))
     assert not same(free, earlier, weights_of(trial))
+
+
+def test_a_model_tells_which_weights_it_began_with(
+    recorder: MakeRecorder, earlier: Mapping[str, Tensor], data: Path
+) -> None:
+    first, second = recorder(), recorder()
+    first.run({**CLASSES, "hidden_layers": 2, "start_from": "earlier.safetensors"})
+    second.run(CLASSES)
+    digest = hashlib.sha256((data / "earlier.safetensors").read_bytes()).hexdigest()
+    told = [json.loads(trial.saved["model.json"])["start_from_sha256"] for trial in (first, second)]
+    assert told == [digest, None]
 
 
 def test_what_was_frozen_thaws(recorder: MakeRecorder, earlier: Mapping[str, Tensor]) -> None:

@@ -52,6 +52,7 @@ def save_model(runs: Runs, options: Mapping[str, Any], metrics: Metrics, context
         "seen_categories": _seen_categories(prepared.parts["train"]),
         "scaling": prepared.scaler.as_json(),
         "parameters": dict(options),
+        "start_from_sha256": runs.start_digest,
         "seed": context.seed,
         "trial": {"number": context.number, "attempt": context.attempt},
         "versions": {"hpsearch": __version__, "torch": str(torch.__version__)},

@@ -1,5 +1,6 @@
 """A trial's trainings: one, or one a fold and seed, whose mean is the trial's value."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from statistics import mean, pstdev
@@ -63,6 +64,14 @@ class Runs:
         except (KeyError, TypeError) as error:
             raise unusable(error) from error
         self.best = part(self._tensors, "kept.")
+
+    @property
+    def start_digest(self) -> str | None:
+        """SHA-256 of the file of weights that all runs began with: what is the best of a study may change."""
+        if self._start is None:
+            return None
+        with self._start.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     @property
     def best_run(self) -> Prepared:
