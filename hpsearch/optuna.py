@@ -80,6 +80,7 @@ def _ours_of(trial: Trial) -> dict[str, Any]:
             state=trial.state,
             metrics=dict(trial.metrics),
             reason=trial.reason,
+            pruning=trial.pruning,
             enqueued=trial.enqueued,
             attempt=trial.attempt,
             worker=trial.worker,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from hpsearch.trials import Metrics, TrialState
+from hpsearch.trials import Metrics, Pruning, TrialState
 
 Kind = Literal["parameter", "intermediate", "user", "system"]
 """What of a trial is set: a parameter (`{"internal": …, "distribution": …}`), an intermediate value (by step), an
@@ -52,6 +52,7 @@ class Ours:
     state: TrialState
     metrics: Metrics = field(default_factory=dict)
     reason: str | None = None
+    pruning: Pruning | None = None
     enqueued: bool = False
     attempt: int = 0
     worker: str | None = None

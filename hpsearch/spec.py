@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from hpsearch.errors import Fault, InvalidSpec, near
+from hpsearch.pruner_spec import PRUNERS, AnyPruner, NoPruner
 
 Direction = Literal["minimize", "maximize"]
 Int = Annotated[int, Field(strict=True, ge=-(2**53), le=2**53)]  # what JSON readers of every language keep exact
@@ -216,38 +217,10 @@ class NSGA2Sampler(_Part):
     """Probability that a child has two parents."""
 
 
-class NoPruner(_Part):
-    """Every trial runs to its end."""
-
-    name: Literal["none"] = "none"
-
-
-class MedianPruner(_Part):
-    """Prunes a trial whose best value so far is worse than the median of the others' at the same step."""
-
-    name: Literal["median"] = "median"
-    startup_trials: Annotated[Int, Field(ge=0, le=1_000_000)] = 5
-    """No pruning before so many trials are complete."""
-    warmup_steps: Annotated[Int, Field(ge=0)] = 0
-    """No pruning up to this step."""
-    interval_steps: Annotated[Int, Field(ge=1)] = 1
-    """Steps from one look to the next."""
-
-
-class ASHAPruner(_Part):
-    """Asynchronous successive halving (Li et al. 2020), the stopping variant: at each rung only the best
-    1 / reduction_factor go on."""
-
-    name: Literal["asha"] = "asha"
-    min_resource: Annotated[Int, Field(ge=1)] = 1
-    """The first rung's step; the next ones are reduction_factor times further each."""
-    reduction_factor: Annotated[Int, Field(ge=2)] = 3
-
-
 SamplerSpec = Annotated[
     TPESampler | RandomSampler | CMAESSampler | QMCSampler | GridSampler | NSGA2Sampler, Field(discriminator="name")
 ]
-PrunerSpec = Annotated[NoPruner | MedianPruner | ASHAPruner, Field(discriminator="name")]
+PrunerSpec = Annotated[AnyPruner, Field(discriminator="name")]
 
 
 class Budget(_Part):
@@ -341,7 +314,7 @@ _VARIANTS: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "grid": GridSampler,
         "nsga2": NSGA2Sampler,
     },
-    "pruner": {"none": NoPruner, "median": MedianPruner, "asha": ASHAPruner},
+    "pruner": PRUNERS,
 }
 _PARTS: Mapping[str, type[BaseModel]] = {"objective": ObjectiveSpec, "budget": Budget}
 
@@ -384,8 +357,9 @@ def _study_fault(details: ErrorDetails) -> Fault:
     if head in _PARTS and len(location) > 1:
         model = _PARTS[head]
     tag_at = {"space": 2, "sampler": 1, "pruner": 1}.get(head)
-    if tag_at is not None and len(location) > tag_at and location[tag_at] in _VARIANTS[head]:
+    while tag_at is not None and len(location) > tag_at and location[tag_at] in _VARIANTS[head]:
         model = _VARIANTS[head][str(location.pop(tag_at))]
+        tag_at += 1  # of a pruner within a pruner
     return fault_of(details, location, model)
 
 

@@ -61,6 +61,8 @@ class Counts(_Value):
 
     waiting: int = 0
     running: int = 0
+    paused: int = 0
+    """At a rung, where they may be promoted."""
     complete: int = 0
     pruned: int = 0
     failed: int = 0
@@ -75,7 +77,7 @@ class Counts(_Value):
     @property
     def created(self) -> int:
         """What the budget reserves: every trial but the cancelled ones."""
-        return self.waiting + self.running + self.finished
+        return self.waiting + self.running + self.paused + self.finished
 
 
 class Study(_Value):

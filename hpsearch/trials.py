@@ -22,6 +22,7 @@ class TrialState(StrEnum):
 
     WAITING = "waiting"  # enqueued, or handed back: parameters are fixed, nobody holds it
     RUNNING = "running"  # leased
+    PAUSED = "paused"  # at a rung, not among the best there: nobody holds it, and it goes on if it is promoted
     COMPLETE = "complete"
     PRUNED = "pruned"
     FAILED = "failed"
@@ -39,13 +40,24 @@ TRANSITIONS: Mapping[TrialState, frozenset[TrialState]] = {
     TrialState.WAITING: frozenset({TrialState.RUNNING, TrialState.CANCELLED}),
     TrialState.RUNNING: frozenset(
         # to RUNNING: its worker came back under its name and takes it up again as a new attempt
-        {TrialState.RUNNING, TrialState.WAITING, TrialState.CANCELLED} | FINISHED
+        {TrialState.RUNNING, TrialState.WAITING, TrialState.PAUSED, TrialState.CANCELLED} | FINISHED
     ),
+    # to PRUNED: its study ended, and nobody had promoted it
+    TrialState.PAUSED: frozenset({TrialState.RUNNING, TrialState.PRUNED}),
     TrialState.COMPLETE: frozenset(),
     TrialState.PRUNED: frozenset(),
     TrialState.FAILED: frozenset({TrialState.WAITING}),  # tried again, at a user's word
     TrialState.CANCELLED: frozenset(),
 }
+
+
+DIVERGED = "diverged"
+"""The reason of a failed trial whose training diverged, alone or before a colon. Samplers learn from such trials."""
+
+
+def has_diverged(state: TrialState, reason: str | None) -> bool:
+    """Whether a trial failed because something became infinite or not a number."""
+    return state is TrialState.FAILED and reason is not None and reason.partition(":")[0] == DIVERGED
 
 
 def check_transition(present: TrialState, to: TrialState) -> None:
@@ -59,7 +71,7 @@ class Decision(StrEnum):
 
     CONTINUE = "continue"
     PRUNE = "prune"  # end it and tell it as pruned
-    PAUSE = "pause"  # checkpoint it, hand it back
+    PAUSE = "pause"  # checkpoint it, hand it back: its study pauses, or the trial itself does
     LOST = "lost"  # the lease is gone (expired, stopped, deleted): drop it, tell nothing
 
 
@@ -96,6 +108,27 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pruning:
+    """Why a pruner had a trial end or pause, in figures; the trial's reason says the same in words."""
+
+    pruner: str
+    step: int
+    """Where it was judged; its rung, where the pruner has rungs."""
+    value: float
+    """Its own: at the step, or what the pruner makes of its values up to there."""
+    held_against: float | None
+    """What that had to reach: the cut of a rung, the median, a bound. None stands for one that was not finite."""
+    rank: int | None = None
+    """Its place among those it was held against, the best at 1, itself counted."""
+    of: int | None = None
+    """How many those were, itself counted."""
+    bracket: int | None = None
+    """Of hyperband."""
+    p_value: float | None = None
+    """Of a test."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """One configuration, tried once to its end."""
 
@@ -114,6 +147,10 @@ class Trial:
     """What else was measured at the end."""
     reason: str | None = None
     """Why it failed, was pruned, cancelled, or is waiting again."""
+    pruning: Pruning | None = None
+    """Why the study's pruner wanted it pruned, in figures; None where no pruner did."""
+    diverged: bool = False
+    """Whether it failed because something became infinite or not a number; samplers hold such a trial for bad."""
     attempt: int = 0
     """How many workers have taken it up so far."""
     worker: str | None = None
@@ -144,6 +181,7 @@ class Observation:
     last_value: float | None
     sampler_attributes: Mapping[str, Any]
     revision: int
+    diverged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +215,7 @@ class Result:
     """Finite; required for COMPLETE and only for it."""
     metrics: Metrics = field(default_factory=dict)
     reason: str | None = None
+    """`diverged`, or `diverged: …`, where a failed trial's training did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -212,3 +212,48 @@ def test_anything_at_all_is_either_a_study_or_refused_with_faults(field: str, va
 def test_a_space_may_be_empty_where_scripts_define_it() -> None:
     assert parse_study(loop_study(space={})).space == {}
     assert "space" in faults_of(toy_study(space={}))
+
+
+@pytest.mark.parametrize(
+    ("pruner", "path", "problem"),
+    [
+        ({"name": "ahsa"}, "pruner.name", "known: none, median, percentile, asha, hyperband, patient, wilcoxon"),
+        ({"name": "asha", "max_resource": 1}, "pruner.max_resource", "above min_resource (1), not 1"),
+        ({"name": "asha", "reduction_factor": 1}, "pruner.reduction_factor", "greater than or equal to 2"),
+        ({"name": "asha", "promote": "yes"}, "pruner.promote", "bool"),
+        ({"name": "asha", "promotte": True}, "pruner.promotte", "known: name, min_resource"),
+        ({"name": "hyperband"}, "pruner.max_resource", "is missing"),
+        ({"name": "hyperband", "max_resource": 3, "min_resource": 9}, "pruner.max_resource", "above min_resource (9)"),
+        ({"name": "percentile"}, "pruner.percentile", "is missing"),
+        ({"name": "percentile", "percentile": 101}, "pruner.percentile", "less than or equal to 100"),
+        ({"name": "percentile", "percentile": float("nan")}, "pruner.percentile", "finite"),
+        ({"name": "median", "min_trials": 0}, "pruner.min_trials", "greater than or equal to 1"),
+        ({"name": "wilcoxon", "p_threshold": 0}, "pruner.p_threshold", "greater than 0"),
+        ({"name": "wilcoxon", "p_threshold": "0.1"}, "pruner.p_threshold", "valid number"),
+        ({"name": "threshold"}, "pruner", "must have lower, upper, or both"),
+        ({"name": "threshold", "lower": 1, "upper": 0}, "pruner.upper", "above lower (1), not 0"),
+        ({"name": "threshold", "lower": float("-inf")}, "pruner.lower", "finite"),
+        ({"name": "patient"}, "pruner.patience", "is missing"),
+        ({"name": "patient", "patience": 1, "min_delta": -1}, "pruner.min_delta", "greater than or equal to 0"),
+        ({"name": "patient", "patience": 1, "pruner": {"name": "none"}}, "pruner.pruner.name", "'none' is not known"),
+        ({"name": "patient", "patience": 1, "pruner": {"name": "asha", "eta": 3}}, "pruner.pruner.eta", "known: name"),
+        (
+            {"name": "patient", "patience": 1, "pruner": {"name": "asha", "promote": True}},
+            "pruner.pruner.promote",
+            "cannot be combined with patient",
+        ),
+    ],
+)
+def test_a_pruners_faults_are_told_where_they_are(pruner: dict[str, Any], path: str, problem: str) -> None:
+    faults = faults_of(toy_study(pruner=pruner))
+    assert path in faults, faults
+    assert problem in faults[path].problem
+
+
+def test_a_pruner_stored_by_an_older_version_is_still_the_same() -> None:
+    """As 0.1 wrote it, without what came later."""
+    asha = {"name": "asha", "min_resource": 2, "reduction_factor": 3}
+    median = {"name": "median", "startup_trials": 5, "warmup_steps": 0, "interval_steps": 1}
+    for pruner in (asha, median, {"name": "none"}):
+        stored = parse_study(toy_study()).model_dump(mode="json") | {"pruner": pruner}
+        assert StudySpec.model_validate_json(json.dumps(stored)) == parse_study(toy_study(pruner=pruner))

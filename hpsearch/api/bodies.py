@@ -1,14 +1,26 @@
 """What requests carry. Everything strict: an unknown field is a fault, with the near name where there is one."""
 
+import math
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from hpsearch.spec import Float, Int, ParameterName, Value
 
 Text = Annotated[str, Field(strict=True, pattern=r"^[^\x00]*$", max_length=10_000)]
 WorkerName = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]*$", max_length=200)]
 MetricValues = dict[Text, Float | None]
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        problem = f"must be finite, not {value}; a trial that diverged is told as failed, with the reason 'diverged'"
+        raise PydanticCustomError("fault_at", "{problem}", {"field": "value", "problem": problem})
+    return value
+
+
+ReportedValue = Annotated[Float, BeforeValidator(_finite)]
 
 
 class Body(BaseModel):
@@ -60,7 +72,8 @@ class ReportBody(Leased):
     """A measurement."""
 
     step: Annotated[Int, Field(ge=0)]
-    value: Float
+    value: ReportedValue
+    """Finite: JSON has no NaN. A trial that diverged is told as failed, with the reason `diverged`."""
     metrics: MetricValues = {}
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"token": "3f…", "step": 1, "value": 0.42}]})
@@ -70,11 +83,14 @@ class TellBody(Leased):
     """An end."""
 
     state: Annotated[str, Field(pattern="^(complete|pruned|failed)$")] = "complete"
-    value: Float | None = None
+    value: ReportedValue | None = None
+    """Finite; required for a complete trial and for no other."""
     values: list[Float] | None = None
     """For studies of several objectives; otherwise `value` says the same."""
     metrics: MetricValues = {}
     reason: Text | None = None
+    """Why it failed. `diverged`, or `diverged: …`, says that its value became infinite or not a number: the sampler
+    keeps away from there."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"token": "3f…", "state": "complete", "value": 0.97}]})
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 
 from pydantic import TypeAdapter
 
@@ -32,12 +33,14 @@ def _json_lines(trials: Iterator[Trial]) -> Iterator[bytes]:
 def _csv_lines(trials: Iterator[Trial], space: tuple[str, ...]) -> Iterator[bytes]:
     buffer = io.StringIO()
     writer = csv.writer(buffer)
-    writer.writerow([*_COLUMNS, *(f"parameters.{name}" for name in space), "metrics", "reason", *_TIMES])
+    writer.writerow([*_COLUMNS, *(f"parameters.{name}" for name in space), "metrics", "reason", "pruning", *_TIMES])
     for trial in trials:
         times = [moment.isoformat() if (moment := getattr(trial, name)) else "" for name in _TIMES]
         parameters = [trial.parameters.get(name) for name in space]
         metrics = json.dumps(dict(trial.metrics))
-        writer.writerow([*(getattr(trial, name) for name in _COLUMNS), *parameters, metrics, trial.reason, *times])
+        pruning = json.dumps(asdict(trial.pruning)) if trial.pruning else ""
+        known = [getattr(trial, name) for name in _COLUMNS]
+        writer.writerow([*known, *parameters, metrics, trial.reason, pruning, *times])
         yield buffer.getvalue().encode()
         buffer.seek(0)
         buffer.truncate()

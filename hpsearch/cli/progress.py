@@ -58,7 +58,8 @@ class _Pace:
 
 def _counts(info: Study) -> str:
     counts = info.counts
-    return f"{counts.running} running, {counts.pruned} pruned, {counts.failed} failed"
+    paused = f"{counts.paused} paused, " if counts.paused else ""
+    return f"{counts.running} running, {paused}{counts.pruned} pruned, {counts.failed} failed"
 
 
 def _best(info: Study, best: Trial | None) -> str:

@@ -153,10 +153,18 @@ def trials(
             emit_json(_all_pages(client, f"studies/{name}/trials", state=state or []))
             return
         rows = [
-            [item.number, item.state, item.value, item.last_step, shown_parameters(item.parameters), item.reason]
+            [
+                item.number,
+                item.state,
+                item.value,
+                item.last_step,
+                None if item.pruning is None or item.pruning.rank is None else f"{item.pruning.rank}/{item.pruning.of}",
+                shown_parameters(item.parameters),
+                item.reason,
+            ]
             for item in client.study(name).trials(*_states(state))
         ]
-        emit_table(["trial", "state", "value", "step", "parameters", "reason"], rows)
+        emit_table(["trial", "state", "value", "step", "rank", "parameters", "reason"], rows)
 
 
 @app.command()
@@ -341,6 +349,7 @@ def _say_study(study: "Study") -> None:
     say(
         f"  {counts.finished}{of} trials finished: {counts.complete} complete, {counts.pruned} pruned, "
         f"{counts.failed} failed; {counts.running} running, {counts.waiting} waiting"
+        + (f", {counts.paused} paused at a rung" if counts.paused else "")
     )
     if study.best_value is not None:
         say(f"  best: trial {study.best_number}, {study.spec.objective.metric} {shown(study.best_value)}")

@@ -10,7 +10,7 @@ from hpsearch.cli.output import emit_json, say, shown
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hpsearch.trials import Artifact, Trial
+    from hpsearch.trials import Artifact, Pruning, Trial
 
 app = typer.Typer(name="trial", help="Single trials.", no_args_is_help=True)
 
@@ -55,6 +55,8 @@ def _say_trial(trial: "Trial", artifacts: "Sequence[Artifact]") -> None:
     value = "" if trial.value is None else f", value {shown(trial.value)}"
     why = f" ({trial.reason})" if trial.reason else ""
     say(f"{trial.study}: trial {trial.number} {trial.state}{value}{why}")
+    if trial.pruning is not None:
+        say(f"  {_pruned(trial.pruning)}")
     say(f"  seed: {trial.seed}")
     say(f"  attempts: {trial.attempt}" + (f", worker {trial.worker}" if trial.worker else ""))
     if trial.last_step is not None:
@@ -64,3 +66,16 @@ def _say_trial(trial: "Trial", artifacts: "Sequence[Artifact]") -> None:
         say(f"  {title}:")
         for key, item in values.items():
             say(f"    {key}: {shown(item)}")
+
+
+def _pruned(pruning: "Pruning") -> str:
+    """`pruner: asha at step 9, 0.25 held against 0.4, number 4 of 6`."""
+    parts = [f"pruner: {pruning.pruner} at step {pruning.step}"]
+    parts.append(f"{shown(pruning.value)} held against {shown(pruning.held_against)}")
+    if pruning.rank is not None:
+        parts.append(f"number {pruning.rank} of {pruning.of}")
+    if pruning.bracket is not None:
+        parts.append(f"bracket {pruning.bracket}")
+    if pruning.p_value is not None:
+        parts.append(f"p = {shown(pruning.p_value)}")
+    return ", ".join(parts)

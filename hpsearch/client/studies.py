@@ -4,6 +4,7 @@ import json
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, overload
 from urllib.parse import quote
@@ -11,16 +12,19 @@ from urllib.parse import quote
 from pydantic import TypeAdapter
 
 from hpsearch.client.transport import Transport
-from hpsearch.errors import Fault, InvalidInput, StudyEnded
+from hpsearch.errors import Fault, InvalidInput, LeaseLost, StudyEnded
 from hpsearch.gateway import Assignment
 from hpsearch.studies import Best, Event, Page, Study
 from hpsearch.trials import (
+    DIVERGED,
     Artifact,
     Decision,
     Intermediate,
     Lease,
     Metrics,
     Parameters,
+    Receipt,
+    Release,
     Trial,
     TrialState,
 )
@@ -33,6 +37,7 @@ _TRIALS: TypeAdapter[list[Trial]] = TypeAdapter(list[Trial])
 _PAGE: TypeAdapter[Page[Trial]] = TypeAdapter(Page[Trial])
 _REPORTS: TypeAdapter[list[Intermediate]] = TypeAdapter(list[Intermediate])
 _ARTIFACTS: TypeAdapter[list[Artifact]] = TypeAdapter(list[Artifact])
+_RECEIPTS: TypeAdapter[list[Receipt]] = TypeAdapter(list[Receipt])
 _ASSIGNMENTS: TypeAdapter[list[Assignment]] = TypeAdapter(list[Assignment])
 
 WAIT_SECONDS = 30.0
@@ -91,7 +96,7 @@ def _json(body: Any) -> str:
     try:
         return json.dumps(body, allow_nan=False)
     except (TypeError, ValueError) as error:
-        problem = f"must be plain values, and finite (a trial that diverged is told by `fail(reason)`): {error}"
+        problem = f"must be plain values, and finite (a trial that diverged is told by `diverge()`): {error}"
         raise InvalidInput(faults=[Fault("", problem)]) from error
 
 
@@ -253,13 +258,20 @@ class StudyHandle:
         answer = self._post(f"/trials/{lease.number}/report", body)
         return TypeAdapter(dict[str, Decision]).validate_json(answer)["decision"]
 
+    def _release(self, lease: Lease, reason: str) -> None:
+        body = _json([asdict(Release(lease=lease, reason=reason))])
+        headers = {"Content-Type": "application/json"}
+        answer = self._transport.request("POST", "api/v1/releases", content=body, headers=headers).content
+        if _RECEIPTS.validate_json(answer) != [Receipt.ACCEPTED]:
+            raise LeaseLost
+
     def _tell(self, lease: Lease, **body: Any) -> Trial:
         body |= {"token": lease.token, "attempt": lease.attempt}
         return _TRIAL.validate_json(self._post(f"/trials/{lease.number}/tell", body))
 
 
 class AskedTrial:
-    """A trial that this process runs: `report` as it goes, then one of `tell`, `prune` and `fail`.
+    """A trial that this process runs: `report` as it goes, then one of `tell`, `prune`, `pause`, `diverge` and `fail`.
 
     Each raises `LeaseLost` once the trial is another's or the study has ended.
     """
@@ -271,6 +283,8 @@ class AskedTrial:
         self.parameters: Mapping[str, Any] = assignment.parameters
         self.seed = assignment.seed
         """Derived from the study's seed and the trial's number."""
+        self.attempt = assignment.lease.attempt
+        """Above 1: others had it before, and it may have been promoted at a rung."""
         self.decision = Decision.CONTINUE
         """The answer to the newest report."""
 
@@ -284,6 +298,15 @@ class AskedTrial:
         """Whether the newest report was answered by a wish to end it: call `prune` then."""
         return self.decision is Decision.PRUNE
 
+    @property
+    def should_pause(self) -> bool:
+        """Whether the newest report was answered by a wish to hand it back, as it may go on later: call `pause`."""
+        return self.decision is Decision.PAUSE
+
+    def pause(self, reason: str = "told to pause") -> None:
+        """Hand it back, not ended: whoever is given it next finds its number and an `attempt` above 1."""
+        self._study._release(self._lease, reason)
+
     def tell(self, value: float, metrics: Metrics | None = None) -> Trial:
         """It ended well, with this value."""
         return self._study._tell(self._lease, state="complete", value=value, metrics=dict(metrics or {}))
@@ -291,6 +314,10 @@ class AskedTrial:
     def prune(self) -> Trial:
         """It ended early, without hope."""
         return self._study._tell(self._lease, state="pruned")
+
+    def diverge(self, what: str = "") -> Trial:
+        """It failed as its value became infinite or not a number: the sampler keeps away from there."""
+        return self.fail(f"{DIVERGED}: {what}" if what else DIVERGED)
 
     def fail(self, reason: str) -> Trial:
         """It ended without a value."""

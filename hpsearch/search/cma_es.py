@@ -1,10 +1,11 @@
 """The covariance matrix adaptation evolution strategy (Hansen 2016, arXiv:1604.00772), by the library `cmaes`.
 
 The strategy's state is not stored (Optuna pickles it into the trials, and we unpickle nothing): it follows from the
-complete trials in the order in which they were told, a generation as soon as enough of its trials are complete, and is
-computed again where it is not at hand.
+complete trials in the order in which they were told (those that diverged among them, as the worst), a generation as
+soon as enough of its trials are told, and is computed again where it is not at hand.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +21,7 @@ GENERATION = "cmaes"
 
 @dataclass(slots=True)
 class _State:
-    """The strategy after the first `read` completions."""
+    """The strategy after the first `read` lessons."""
 
     strategy: CMA
     read: int = 0
@@ -49,17 +50,23 @@ def _brought_up(history: History, options: CMAESSampler, numeric: list[int]) -> 
     state: _State | None = history.memory.get(GENERATION)
     if state is None:
         state = history.memory[GENERATION] = _State(_strategy(history, options, len(numeric), 0))
-    for number in history.completions[state.read :]:
+    for number in history.lessons[state.read :]:
         state.read += 1
         if history.attributes.get(number, {}).get(GENERATION) != state.generation:
             continue  # of another generation, or not by the strategy
         state.told.append((_quantiles(history, number, numeric), float(history.losses[number])))
         if len(state.told) == state.strategy.population_size:
-            state.strategy.tell(state.told)
+            state.strategy.tell(_finite(state.told))
             state.generation, state.told = state.generation + 1, []
             if state.strategy.should_stop():
                 state.strategy = _strategy(history, options, len(numeric), state.generation)
     return state
+
+
+def _finite(told: list[tuple[Floats, float]]) -> list[tuple[Floats, float]]:
+    """A generation with finite losses: what diverged is worse than all others. The strategy looks at ranks alone."""
+    worst = max((loss for _, loss in told if math.isfinite(loss)), default=0.0)
+    return [(point, loss if math.isfinite(loss) else worst + max(1.0, abs(worst))) for point, loss in told]
 
 
 def _strategy(history: History, options: CMAESSampler, dimensions: int, generation: int) -> CMA:

@@ -1,5 +1,6 @@
 """NSGA-II (Deb et al. 2002) by Optuna's sampler, over a view of the history."""
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ GENERATION = OptunaNSGAIISampler._get_generation_key()
 
 @dataclass(slots=True)
 class _Shown:
-    """What the sampler sees, after the first `read` completions."""
+    """What the sampler sees, after the first `read` lessons."""
 
     read: int = 0
     members: Counter[int] = field(default_factory=Counter)
@@ -73,20 +74,21 @@ class HistoryStorage(BaseStorage):
         self.searched = {name: item for name, item in distributions.items() if not item.single()}
         self.written: dict[int, dict[str, Any]] = {}
         shown: _Shown = history.memory.setdefault(_MEMORY, _Shown())
-        for number in history.completions[shown.read :]:
+        for number in history.lessons[shown.read :]:
             generation = history.attributes.get(number, {}).get(GENERATION)
             if generation is not None and shown.members[generation] < population:
                 shown.members[generation] += 1
                 shown.trials.append(self._complete_trial(number))
-        shown.read = len(history.completions)
+        shown.read = len(history.lessons)
         self._study_attributes, self._trials = shown.study_attributes, shown.trials
 
     def _complete_trial(self, number: int) -> FrozenTrial:
         history = self._history
         parameters = history.space.parameters(history.points[number], {})
-        value = history.losses[number] * (-1 if history.spec.objective.direction == "maximize" else 1)
+        loss = min(float(history.losses[number]), sys.float_info.max)  # of what diverged
+        value = loss * (-1 if history.spec.objective.direction == "maximize" else 1)
         attributes = history.attributes.get(number, {})
-        return _trial(number, OptunaState.COMPLETE, parameters, self.searched, [float(value)], attributes)
+        return _trial(number, OptunaState.COMPLETE, parameters, self.searched, [value], attributes)
 
     def get_study_id_from_name(self, study_name: str) -> int:
         return 0

@@ -14,7 +14,8 @@ Numbers = NDArray[np.intp]
 
 _CODES = {state: code for code, state in enumerate(TrialState)}
 _WAITING, _RUNNING = _CODES[TrialState.WAITING], _CODES[TrialState.RUNNING]
-_COMPLETE, _PRUNED = _CODES[TrialState.COMPLETE], _CODES[TrialState.PRUNED]
+_COMPLETE, _PRUNED, _PAUSED = (_CODES[state] for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.PAUSED))
+_DIVERGED = len(_CODES)
 _FIRST_CAPACITY = 256
 
 
@@ -30,6 +31,8 @@ class History:
         """What the sampler wanted to remember of its suggestions, by number."""
         self.completions: list[int] = []
         """Numbers of complete trials in the order in which they were told: the same on every server."""
+        self.lessons: list[int] = []
+        """The same with the diverged ones among them, whose loss is infinite."""
         self.memory: dict[str, Any] = {}
         """For what a sampler has computed from the history and would otherwise compute again."""
         self._sign = -1.0 if spec.objective.direction == "maximize" else 1.0
@@ -53,7 +56,7 @@ class History:
 
     @property
     def losses(self) -> Floats:
-        """Values of complete trials, less being better; NaN for others."""
+        """Values of complete trials, less being better; infinite for diverged ones, NaN for others."""
         return self._losses[: self._size]
 
     @property
@@ -75,7 +78,13 @@ class History:
         return self._in(_COMPLETE)
 
     def pruned(self) -> Numbers:
-        return self._in(_PRUNED)
+        """Those that pause at a rung too: they have shown as much."""
+        states = self._states[: self._size]
+        return np.flatnonzero((states == _PRUNED) | (states == _PAUSED))
+
+    def diverged(self) -> Numbers:
+        """Failed because something became infinite or not a number: worse than all others."""
+        return self._in(_DIVERGED)
 
     def running(self) -> Numbers:
         """Those that wait too: their parameters are settled, for a sampler it is all one."""
@@ -94,16 +103,29 @@ class History:
                 self._points[trial.number] = self.space.point(trial.parameters)
             if trial.sampler_attributes:
                 self.attributes[trial.number] = dict(trial.sampler_attributes)
-            code = _CODES[trial.state]
-            if code == _COMPLETE and self._states[trial.number] != _COMPLETE:
-                self.completions.append(trial.number)
-            self._states[trial.number] = code
-            if code == _COMPLETE and trial.values:
-                self._losses[trial.number] = self._sign * trial.values[0]
+            self._note_end(trial)
             if trial.last_step is not None:
                 self._last_steps[trial.number] = trial.last_step
                 self._last_losses[trial.number] = self._sign * (trial.last_value or 0.0)
             self.revision = max(self.revision, trial.revision)
+
+    def _note_end(self, trial: Observation) -> None:
+        number, code = trial.number, _DIVERGED if trial.diverged else _CODES[trial.state]
+        before, self._states[number] = self._states[number], code
+        if before == _DIVERGED and code != _DIVERGED:  # it is tried again: as if it had never been told
+            self.lessons.remove(number)
+            self.memory.clear()
+            self._losses[number] = np.nan
+        if code == before:
+            return
+        if code == _COMPLETE:
+            self.completions.append(number)
+        if code in (_COMPLETE, _DIVERGED):
+            self.lessons.append(number)
+        if code == _DIVERGED:
+            self._losses[number] = np.inf
+        elif code == _COMPLETE and trial.values:
+            self._losses[number] = self._sign * trial.values[0]
 
     def _grow(self, size: int) -> None:
         """Make room for trials up to `size`, unknown as yet."""

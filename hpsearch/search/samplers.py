@@ -52,7 +52,7 @@ def _draw(
     match history.spec.sampler:
         case TPESampler() as options if _is_informed(history, options.startup_trials):
             return _by_tpe(history, options, number, settled, count), nothing
-        case CMAESSampler() as options if len(history.completions) >= options.startup_trials:
+        case CMAESSampler() as options if len(history.lessons) >= options.startup_trials:
             return cma_es.draw(history, options, random_points(history, number, count), _seed(history.spec, number))
         case QMCSampler() as options:
             return quasi_random.draw(history, options, number, count), nothing
@@ -65,7 +65,7 @@ def _draw(
 
 
 def _is_informed(history: History, startup_trials: int) -> bool:
-    return len(history.complete()) + len(history.pruned()) >= startup_trials
+    return len(history.complete()) + len(history.pruned()) + len(history.diverged()) >= startup_trials
 
 
 def _by_tpe(history: History, options: TPESampler, number: int, settled: Parameters, count: int) -> list[Floats]:

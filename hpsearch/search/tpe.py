@@ -72,13 +72,13 @@ def _estimator(
 
 def _split(history: History, options: TPESampler) -> tuple[Numbers, Numbers, Floats]:
     """Numbers of the good trials; numbers and weights of the bad ones, or of those that stand for them."""
-    complete, pruned = history.complete(), history.pruned()
-    finished = len(complete) + len(pruned)
-    room = min((finished + 9) // 10, MOST_GOOD)
-    best = _best(history, complete, pruned, room + NEAREST_BAD)
+    complete, pruned, diverged = history.complete(), history.pruned(), history.diverged()
+    finished = len(complete) + len(pruned) + len(diverged)
+    room = min((finished + 9) // 10, MOST_GOOD, len(complete) + len(pruned))  # what diverged is never good
+    best = np.concatenate([_best(history, complete, pruned, room + NEAREST_BAD), diverged])[: room + NEAREST_BAD]
     good = np.sort(best[:room])
     is_bad = np.zeros(len(history), dtype=bool)
-    is_bad[complete], is_bad[pruned], is_bad[good] = True, True, False
+    is_bad[complete], is_bad[pruned], is_bad[diverged], is_bad[good] = True, True, True, False
     running = history.running() if options.constant_liar else np.empty(0, dtype=np.intp)
     is_bad[running] = True
     return good, *_thinned(history, is_bad, np.concatenate([best[room:], running[-NEWEST_RUNNING:]]))

@@ -10,6 +10,7 @@ from hpsearch.spec import StudySpec
 from hpsearch.studies import Study, StudyState
 from hpsearch.trials import Metrics, Report, Result, TrialState
 
+_TELL_DIVERGED = "a trial that diverged is told as failed, with the reason 'diverged' (or 'diverged: …')"
 MAX_PAGE = 1000
 MAX_LEASE_SECONDS = 7 * 86_400
 
@@ -37,7 +38,7 @@ def storable(result: Result) -> Result:
 
 def _report_faults(report: Report, position: int) -> Iterator[Fault]:
     if not math.isfinite(report.value):
-        yield Fault(f"{position}.value", "must be finite; a trial that diverged is told as failed")
+        yield Fault(f"{position}.value", f"must be finite; {_TELL_DIVERGED}")
     if not 0 <= report.step < 2**53:
         yield Fault(f"{position}.step", "must be a whole number of at least 0")
 
@@ -50,7 +51,7 @@ def _result_faults(result: Result, position: int) -> Iterator[Fault]:
     elif result.state is not TrialState.COMPLETE and result.values:
         yield Fault(f"{position}.values", f"must be empty for a {result.state} trial")
     if not all(math.isfinite(value) for value in result.values or ()):
-        yield Fault(f"{position}.values", "must be finite; a trial that diverged is told as failed")
+        yield Fault(f"{position}.values", f"must be finite; {_TELL_DIVERGED}")
 
 
 def check_ask(count: int, lease_seconds: float) -> None:

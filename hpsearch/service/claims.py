@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 from hpsearch.errors import HpsearchError
 from hpsearch.gateway import Assignment
-from hpsearch.service import checks, life
+from hpsearch.service import checks, life, promotions
 from hpsearch.service.histories import Histories, KeptHistory
 from hpsearch.store import studies, trials, workers
 from hpsearch.store.database import Database, Transaction
 from hpsearch.store.locked import LockedStudy, LockedTrial, lock_by_id
 from hpsearch.store.trials import Holder
 from hpsearch.studies import Study, StudyState
-from hpsearch.trials import Suggestion
+from hpsearch.trials import Suggestion, TrialState
 
 DRAWS = 5
 """How often suggestions are drawn anew because another server made trials in the meantime. Whoever is overtaken as
@@ -41,6 +41,8 @@ class _Plan:
     refused: dict[int, HpsearchError] = field(default_factory=dict)
     ready: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     """By study id: (number, position) of trials that are there already."""
+    promoted: dict[int, list[tuple[int, int, int]]] = field(default_factory=dict)
+    """By study id: (number, rung, position) of trials that pause at a rung and go on."""
     fresh: dict[int, list[int]] = field(default_factory=dict)
     """By study id: the positions that want a new trial each."""
     studies: dict[int, Study] = field(default_factory=dict)
@@ -49,7 +51,7 @@ class _Plan:
 
     @property
     def study_ids(self) -> list[int]:
-        return sorted(self.ready.keys() | self.fresh.keys())
+        return sorted(self.ready.keys() | self.promoted.keys() | self.fresh.keys())
 
 
 class Claims:
@@ -101,6 +103,8 @@ class Claims:
                 ready = [key for key in plan.ready.get(study.id, ()) if key[1] not in refused]
                 wanted = [position for position in plan.fresh.get(study.id, ()) if position not in refused]
                 held = _take(tx, study, ready, holders)
+                promoted = [key for key in plan.promoted.get(study.id, ()) if key[2] not in refused]
+                held += _promote(tx, study, promoted, holders)
                 if study.id in drawn:
                     held += drawn[study.id].create(tx, study, wanted, holders)
                 life.save(tx, study)
@@ -141,6 +145,10 @@ class Claims:
             checks.check_open(locked.state, study)
             waiting = locked.trials(trials.waiting_of(tx, locked, count))
             held = [trial for trial in waiting.values() if trials.take(tx, locked, trial, holder)]
+            if locked.counts[TrialState.PAUSED] and len(held) < count:
+                ready = promotions.promotable(tx, locked.id, locked.spec, count - len(held))
+                promoted = [(number, rung, 0) for number, rung in ready]
+                held += [trial for _, trial in _promote(tx, locked, promoted, [holder])]
             if drawn is not None:
                 held += [trial for _, trial in drawn.create(tx, locked, [0] * (count - len(held)), [holder])]
                 if drawn.missed and not held:
@@ -198,9 +206,21 @@ def _take(
     ]
 
 
+def _promote(
+    tx: Transaction, study: LockedStudy, promoted: Sequence[tuple[int, int, int]], holders: Sequence[Holder]
+) -> list[tuple[int, LockedTrial]]:
+    """(position, trial) of the trials that still pause where they did."""
+    found = study.trials([number for number, *_ in promoted])
+    return [
+        (position, found[number])
+        for number, rung, position in promoted
+        if number in found and trials.promote(tx, study, found[number], rung, holders[position])
+    ]
+
+
 def _plan(tx: Transaction, claims: Sequence[Claim]) -> _Plan:
-    """What there is for whom: a worker's own live trials that it does not know of, then waiting ones, then new ones of
-    the study that is served least."""
+    """What there is for whom: a worker's own live trials that it does not know of, then waiting ones, then those that
+    are promoted at a rung and new ones, of the study that is served least."""
     found = workers.by_name(tx, {claim.worker for claim in claims})
     plan = _Plan(unseen=any(row.seen_at < tx.now - SEEN_SECONDS for row in found.values()))
     plan.refused = workers.refusals_among(found, [(claim.worker, claim.session) for claim in claims])
@@ -209,7 +229,9 @@ def _plan(tx: Transaction, claims: Sequence[Claim]) -> _Plan:
     objectives = {position: set(found[claims[position].worker].objectives) for position in missing}
     _plan_waiting(tx, plan, missing, objectives)
     if any(missing.values()):
-        _plan_fresh(studies.open_to(tx, set().union(*objectives.values())), plan, missing, objectives)
+        open_studies = studies.open_to(tx, set().union(*objectives.values()))
+        _plan_promoted(tx, open_studies, plan, missing, objectives)
+        _plan_fresh(open_studies, plan, missing, objectives)
     return plan
 
 
@@ -233,6 +255,23 @@ def _plan_waiting(tx: Transaction, plan: _Plan, missing: dict[int, int], objecti
         position = next((p for p, count in missing.items() if count and row.objective in objectives[p]), None)
         if position is not None:
             plan.ready.setdefault(row.study_id, []).append((row.number, position))
+            missing[position] -= 1
+
+
+def _plan_promoted(
+    tx: Transaction,
+    open_studies: Iterable[Study],
+    plan: _Plan,
+    missing: dict[int, int],
+    objectives: dict[int, set[str]],
+) -> None:
+    for study in open_studies:
+        wanted = [p for p, count in missing.items() for _ in range(count) if study.spec.objective.name in objectives[p]]
+        if not study.counts.paused or not wanted:
+            continue
+        found = promotions.promotable(tx, study.id, study.spec, len(wanted))
+        for (number, rung), position in zip(found, wanted, strict=False):
+            plan.promoted.setdefault(study.id, []).append((number, rung, position))
             missing[position] -= 1
 
 

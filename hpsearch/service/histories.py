@@ -10,7 +10,7 @@ from hpsearch.store import trials
 from hpsearch.store.database import Database
 from hpsearch.store.locked import LockedStudy, LockedTrial
 from hpsearch.studies import Study
-from hpsearch.trials import Observation, Parameters, Suggestion, TrialState
+from hpsearch.trials import Observation, Parameters, Suggestion, TrialState, has_diverged
 
 
 class KeptHistory:
@@ -56,6 +56,7 @@ def _observation(trial: LockedTrial) -> Observation:
         trial.last_value,
         trial.sampler_attributes,
         trial.revision,
+        has_diverged(TrialState(trial.state), trial.reason),
     )
 
 

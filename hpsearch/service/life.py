@@ -3,25 +3,30 @@
 from collections.abc import Sequence
 
 from hpsearch.gateway import Assignment
-from hpsearch.search.pruners import Standing, looks_at, peer_states, why_prune
+from hpsearch.search.pruners import Standing, judge, looks_at
+from hpsearch.service import promotions
 from hpsearch.service.checks import stored_text
-from hpsearch.store import artifacts, trials
+from hpsearch.store import artifacts, rungs, trials
 from hpsearch.store.database import Transaction
 from hpsearch.store.locked import LockedStudy, LockedTrial, spec_of
 from hpsearch.store.reports import Reported, Reports
 from hpsearch.store.rows import AnyRow
 from hpsearch.store.trials import Holder
 from hpsearch.studies import Study, StudyState
-from hpsearch.trials import Decision, Receipt, Release, Report, Result, Suggestion, TrialState, trial_seed
+from hpsearch.trials import Decision, Receipt, Release, Report, Result, Suggestion, TrialState, has_diverged, trial_seed
 
 FAILURES_ALIKE = 5
 """A study whose first so many trials all fail for the same reason pauses itself."""
+DIVERGED_ALIKE = 20
+"""As many where they diverged: a sampler can learn from that where not to look."""
 
 
 def save(tx: Transaction, study: LockedStudy) -> Study:
     """Write a study's changes, after ending it if they fulfil its budget."""
     budget = study.spec.budget
     if not study.state.has_ended:
+        if _nobody_goes_on(tx, study):
+            rungs.prune_paused(tx, study)
         if budget.target is not None and study.best_value is not None and _reaches(study, budget.target):
             reason = f"trial {study.best_number} reached the target: {study.best_value:g}"
             end(tx, study, StudyState.COMPLETE, reason)
@@ -32,6 +37,16 @@ def save(tx: Transaction, study: LockedStudy) -> Study:
     return study.save()
 
 
+def _nobody_goes_on(tx: Transaction, study: LockedStudy) -> bool:
+    """Whether all that is left of a study's trials pauses at rungs, and none of it can be promoted any more."""
+    if not study.counts[TrialState.PAUSED] or study.room is None or study.room > 0:
+        return False
+    if study.counts[TrialState.RUNNING] or study.counts[TrialState.WAITING]:
+        return False
+    study.flush()
+    return not promotions.promotable(tx, study.id, study.spec, 1)
+
+
 def _hopeless(tx: Transaction, study: LockedStudy) -> str | None:
     """Why a study should not go on burning its budget: nothing but failures so far, and all alike."""
     if study.counts[TrialState.FAILED] < FAILURES_ALIKE or study.finished > study.counts[TrialState.FAILED]:
@@ -40,7 +55,10 @@ def _hopeless(tx: Transaction, study: LockedStudy) -> str | None:
     reasons = set(trials.failed(tx, study).values())
     if len(reasons) > 1:
         return None
-    return f"its first {study.finished} trials all failed alike: {reasons.pop() or 'no reason given'}"
+    reason = reasons.pop()
+    if has_diverged(TrialState.FAILED, reason) and study.finished < DIVERGED_ALIKE:
+        return None
+    return f"its first {study.finished} trials all failed alike: {reason or 'no reason given'}"
 
 
 def _reaches(study: LockedStudy, target: float) -> bool:
@@ -51,8 +69,11 @@ def _reaches(study: LockedStudy, target: float) -> bool:
 
 
 def end(tx: Transaction, study: LockedStudy, to: StudyState, reason: str) -> None:
-    """End a study; what runs or waits is cancelled."""
+    """End a study; what pauses at a rung is pruned there, what runs or waits is cancelled."""
     study.flush()
+    if study.counts[TrialState.PAUSED]:
+        rungs.prune_paused(tx, study)
+        study.flush()
     trials.cancel_all(tx, study, f"the study ended: {reason}")
     study.move(to, reason)
 
@@ -91,13 +112,16 @@ def record(written: Reports, trial: Reported, row: AnyRow, report: Report) -> De
     written.drop_superseded(trial, report.step, spec.objective.direction)
     better = max if spec.objective.direction == "maximize" else min
     best = report.value if trial.best_value is None else better(report.value, trial.best_value)
-    reason = None
-    if looks_at(spec.pruner, report.step):
-        peers = written.values_at(trial, report.step, peer_states(spec.pruner))
-        standing = Standing(report.step, report.value, best, peers, row.complete)
-        reason = why_prune(spec.pruner, spec.objective.direction, standing)
-    decision = Decision.PRUNE if reason else Decision.CONTINUE
-    written.add(trial, report, best, decision, reason)
+    verdict = None
+    if looks_at(spec.pruner, trial.number, report.step):
+        standing = Standing(number=trial.number, step=report.step, value=report.value, best=best, complete=row.complete)
+        beside = written.beside(trial, report, row.best_number)
+        verdict = judge(spec.pruner, spec.objective.direction, standing, beside)
+    if verdict is None:
+        written.add(trial, report, best, Decision.CONTINUE, None)
+        return Decision.CONTINUE
+    decision = Decision.PAUSE if verdict.pauses else Decision.PRUNE
+    written.add(trial, report, best, decision, (verdict.words, verdict.pruning))
     return decision
 
 

@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -304,6 +304,8 @@ def _create(tx: Transaction, study: LockedStudy, template: dict[str, Any] | None
         return trial
     ours = _ours(template.get("ours"))
     state = ours.state if ours else _STATES[template["state"]]
+    if state is TrialState.PAUSED:
+        state = TrialState.WAITING  # its checkpoint stays behind
     names = ("internal", "distributions", "user", "system", "values", "start", "complete")
     document = {name: template[name] for name in names}
     values = {
@@ -320,6 +322,7 @@ def _create(tx: Transaction, study: LockedStudy, template: dict[str, Any] | None
         values |= {
             "metrics": checks.finite(ours.metrics),
             "reason": checks.stored_text(ours.reason),
+            "pruning": None if ours.pruning is None else asdict(ours.pruning),
             "enqueued": ours.enqueued,
             "attempt": max(0, ours.attempt),
             "worker": checks.stored_text(ours.worker),

@@ -28,6 +28,9 @@ CHANGING = (
     "values",
     "metrics",
     "reason",
+    "pruning",
+    "rung",
+    "rung_value",
     "attempt",
     "crashes",
     "worker",
@@ -71,6 +74,9 @@ class LockedTrial:
     values: list[float] | None
     metrics: Mapping[str, Any]
     reason: str | None
+    pruning: Mapping[str, Any] | None
+    rung: int | None
+    rung_value: float | None
     last_step: int | None
     last_value: float | None
     attempt: int
@@ -101,8 +107,8 @@ class LockedTrial:
 
     @property
     def is_open(self) -> bool:
-        """Whether it waits or runs."""
-        return self.state in (TrialState.WAITING.value, TrialState.RUNNING.value)
+        """Whether it waits, runs or pauses."""
+        return self.state in (TrialState.WAITING.value, TrialState.RUNNING.value, TrialState.PAUSED.value)
 
     def lease(self, study: str) -> Lease:
         """The lease on a running trial."""

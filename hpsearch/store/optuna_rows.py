@@ -22,6 +22,7 @@ from hpsearch.trials import Decision, TrialState
 STATES = {
     TrialState.WAITING: "waiting",
     TrialState.RUNNING: "running",
+    TrialState.PAUSED: "running",  # not "waiting": no script can take it
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "pruned",
     TrialState.FAILED: "fail",

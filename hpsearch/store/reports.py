@@ -1,6 +1,8 @@
 """Reports in the database: what running trials measured, and what pruners hold against each other."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
@@ -10,7 +12,7 @@ from hpsearch.store.database import Transaction
 from hpsearch.store.rows import AnyRow, intermediate_of
 from hpsearch.store.tables import reports, trials
 from hpsearch.studies import Study
-from hpsearch.trials import Decision, Intermediate, Report, TrialState
+from hpsearch.trials import Decision, Intermediate, Pruning, Report, TrialState
 
 _OF_TRIAL = (
     select(reports)
@@ -23,14 +25,30 @@ _ON_RECORD = select(reports.c.decision).where(
     reports.c.step == bindparam("step"),
     reports.c.attempt == bindparam("attempt"),
 )
-_AT_STEP = select(reports.c.value).where(
-    reports.c.study_id == bindparam("study"),
-    reports.c.step == bindparam("step"),
-    reports.c.number != bindparam("number"),
+_OTHERS_AT_STEP = (
+    (reports.c.study_id == bindparam("study"))
+    & (reports.c.step == bindparam("step"))
+    & (reports.c.number != bindparam("number"))
 )
+_AT_STEP = select(reports.c.number, reports.c.value).where(_OTHERS_AT_STEP)
 _AT_STEP_IN_STATES = _AT_STEP.join(
     trials, (trials.c.study_id == reports.c.study_id) & (trials.c.number == reports.c.number)
 ).where(trials.c.state.in_(bindparam("states", expanding=True)))
+# within the index reports_by_step: a hundred thousand of them are counted in milliseconds
+_RANK: Mapping[str, Any] = {
+    direction: select(func.count(), func.count().filter(is_better)).where(_OTHERS_AT_STEP)
+    for direction, is_better in (
+        ("minimize", reports.c.value < bindparam("value")),
+        ("maximize", reports.c.value > bindparam("value")),
+    )
+}
+_NTH: Mapping[str, Any] = {
+    direction: select(reports.c.value).where(_OTHERS_AT_STEP).order_by(order).limit(1).offset(bindparam("place"))
+    for direction, order in (("minimize", reports.c.value), ("maximize", reports.c.value.desc()))
+}
+_VALUES = select(reports.c.step, reports.c.value).where(
+    reports.c.study_id == bindparam("study"), reports.c.number == bindparam("number")
+)
 _INSERT = insert(reports)
 _UPDATE_TRIAL = update(trials).where(trials.c.study_id == bindparam("of_study"), trials.c.number == bindparam("of"))
 
@@ -53,6 +71,9 @@ class Reported:
         self.last_value: float | None = row.last_value
         self.best_value: float | None = row.best_value
         self.reason: str | None = row.reason
+        self.pruning: dict[str, Any] | None = row.pruning
+        self.rung: int | None = row.rung
+        self.rung_value: float | None = row.rung_value
 
     @property
     def _key(self) -> dict[str, int]:
@@ -77,15 +98,6 @@ class Reports:
         ).scalar_one_or_none()
         return None if found is None else Decision(found)
 
-    def values_at(self, trial: Reported, step: int, states: Sequence[TrialState] = ()) -> list[float]:
-        """The other trials' values at a step; of trials in these states alone, where any is named."""
-        self.flush()
-        values: dict[str, Any] = trial._key | {"step": step}
-        if not states:
-            return list(self._tx.connection.execute(_AT_STEP, values).scalars())
-        values["states"] = [state.value for state in states]
-        return list(self._tx.connection.execute(_AT_STEP_IN_STATES, values).scalars())
-
     def drop_superseded(self, trial: Reported, step: int, direction: Direction) -> None:
         """Forget what earlier attempts reported at this step and after: the present one goes its own way from here."""
         if trial.attempt == 1 or trial.last_step is None or trial.last_step < step:
@@ -100,7 +112,19 @@ class Reports:
             query = select(best(reports.c.value), func.max(reports.c.step)).where(mine)
             trial.best_value, trial.last_step = self._tx.connection.execute(query).one()
 
-    def add(self, trial: Reported, report: Report, best: float, decision: Decision, reason: str | None) -> None:
+    def beside(self, trial: Reported, report: Report, best_number: int | None) -> "Beside":
+        """What is on record beside a report that is not yet; of the study `best_number` is the best trial."""
+        self.flush()
+        return Beside(self._tx, trial, report, best_number)
+
+    def add(
+        self,
+        trial: Reported,
+        report: Report,
+        best: float,
+        decision: Decision,
+        why: tuple[str, Pruning] | None,
+    ) -> None:
         """Record a report with its decision. `best` is the trial's best report, this one included."""
         self._new.append(
             {
@@ -116,7 +140,10 @@ class Reports:
         )
         if trial.last_step is None or report.step > trial.last_step:
             trial.last_step, trial.last_value = report.step, report.value
-        trial.best_value, trial.reason = best, reason
+        trial.best_value = best
+        trial.reason, trial.pruning = (why[0], _storable(why[1])) if why else (None, None)
+        pauses = decision is Decision.PAUSE
+        trial.rung, trial.rung_value = (report.step, report.value) if pauses else (None, None)
         self.renew(trial)
 
     def renew(self, trial: Reported) -> None:
@@ -140,5 +167,57 @@ class Reports:
             "last_value": trial.last_value,
             "best_value": trial.best_value,
             "reason": trial.reason,
+            "pruning": trial.pruning,
+            "rung": trial.rung,
+            "rung_value": trial.rung_value,
             "lease_ends_at": self._tx.now + trial.lease_seconds,
         }
+
+
+def _storable(pruning: Pruning) -> dict[str, Any]:
+    """As JSON can say it: Optuna's scripts may report infinities, which others are held against."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in asdict(pruning).items()
+    }
+
+
+class Beside:
+    """What a pruner may look at beside a report (see `search.pruners.Record`)."""
+
+    def __init__(self, tx: Transaction, trial: Reported, report: Report, best_number: int | None) -> None:
+        self._connection = tx.connection
+        self._study_id, self._number = trial.study_id, trial.number
+        self._present = {report.step: report.value}
+        self._best_number = best_number
+
+    def _key(self, step: int) -> dict[str, Any]:
+        return {"study": self._study_id, "number": self._number, "step": step}
+
+    def others(self, step: int, states: Sequence[TrialState] = ()) -> list[tuple[int, float]]:
+        """See `Record.others`."""
+        if not states:
+            return [(number, value) for number, value in self._connection.execute(_AT_STEP, self._key(step))]
+        named = self._key(step) | {"states": [state.value for state in states]}
+        return [(number, value) for number, value in self._connection.execute(_AT_STEP_IN_STATES, named)]
+
+    def rank(self, step: int, value: float, direction: Direction) -> tuple[int, int]:
+        """See `Record.rank`."""
+        others, better = self._connection.execute(_RANK[direction], self._key(step) | {"value": value}).one()
+        return others, better
+
+    def nth(self, step: int, place: int, direction: Direction) -> float:
+        """See `Record.nth`."""
+        return float(self._connection.execute(_NTH[direction], self._key(step) | {"place": place}).scalar_one())
+
+    def own(self) -> dict[int, float]:
+        """See `Record.own`."""
+        return self._values(self._number) | self._present
+
+    def leader(self) -> dict[int, float]:
+        """See `Record.leader`."""
+        return {} if self._best_number is None else self._values(self._best_number)
+
+    def _values(self, number: int) -> dict[int, float]:
+        rows = self._connection.execute(_VALUES, {"study": self._study_id, "number": number})
+        return {step: value for step, value in rows}  # noqa: C416 (a row is no pair to the type checker)

@@ -8,7 +8,7 @@ from sqlalchemy import Row
 
 from hpsearch.gateway import WorkerStatus
 from hpsearch.spec import StudySpec
-from hpsearch.trials import Artifact, Decision, Intermediate, Trial, TrialState, trial_seed
+from hpsearch.trials import Artifact, Decision, Intermediate, Pruning, Trial, TrialState, has_diverged, trial_seed
 
 AnyRow = Row[Any]
 
@@ -36,6 +36,8 @@ def trial_from(columns: Mapping[str, Any], study: StudySpec) -> Trial:
         value=values[0] if values else None,
         metrics=columns["metrics"],
         reason=columns["reason"],
+        diverged=has_diverged(TrialState(columns["state"]), columns["reason"]),
+        pruning=Pruning(**pruning) if (pruning := columns["pruning"]) else None,
         attempt=columns["attempt"],
         worker=columns["worker"],
         last_step=columns["last_step"],

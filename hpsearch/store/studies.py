@@ -26,7 +26,7 @@ _OPEN = (
         studies.c.state == StudyState.RUNNING.value,
         studies.c.objective.in_(bindparam("objectives", expanding=True)),
     )
-    .where(or_(studies.c.budget_trials.is_(None), studies.c.budget_trials > _CREATED))
+    .where(or_(studies.c.budget_trials.is_(None), studies.c.budget_trials > _CREATED, studies.c.paused > 0))
     .where(or_(studies.c.ends_at.is_(None), studies.c.ends_at > bindparam("now")))
     .order_by(studies.c.running, studies.c.id)
 )
@@ -121,7 +121,8 @@ def markers(tx: Transaction, names: Collection[str]) -> dict[str, Marker]:
 
 
 def open_to(tx: Transaction, objectives: Collection[str]) -> list[Study]:
-    """Running studies of these objectives whose budget allows another trial, the least served first."""
+    """Running studies of these objectives whose budget allows another trial, or where some pause that may be promoted;
+    the least served first."""
     rows = tx.connection.execute(_OPEN, {"objectives": list(objectives), "now": tx.now}) if objectives else ()
     return [_study_of(row) for row in rows]
 

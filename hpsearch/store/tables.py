@@ -35,6 +35,7 @@ studies = Table(
     Column("revision", BigInteger, nullable=False),
     Column("waiting", BigInteger, nullable=False),
     Column("running", BigInteger, nullable=False),
+    Column("paused", BigInteger, nullable=False, server_default="0"),
     Column("complete", BigInteger, nullable=False),
     Column("pruned", BigInteger, nullable=False),
     Column("failed", BigInteger, nullable=False),
@@ -62,6 +63,9 @@ trials = Table(
     Column("values", Json),
     Column("metrics", Json, nullable=False),
     Column("reason", Text),
+    Column("pruning", Json),  # the newest report's, where the pruner wanted the trial to end or pause there
+    Column("rung", BigInteger),  # where it is to pause or has paused, and with what value; none while it goes on
+    Column("rung_value", Double),
     Column("last_step", BigInteger),
     Column("last_value", Double),
     Column("best_value", Double),  # the best report so far: what the median pruner looks at
@@ -94,6 +98,15 @@ trials = Table(
         "worker",
         postgresql_where=text("state = 'running'"),
         sqlite_where=text("state = 'running'"),
+    ),
+    # who may be promoted: of each rung the best first. These columns change with pauses alone, not with every report
+    Index(
+        "trials_paused",
+        "study_id",
+        "rung",
+        "rung_value",
+        postgresql_where=text("state = 'paused'"),
+        sqlite_where=text("state = 'paused'"),
     ),
     Index(
         "trials_by_request",

@@ -5,15 +5,16 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, case, select, update
 
 from hpsearch.errors import TrialNotFound
+from hpsearch.store import rungs
 from hpsearch.store.database import Transaction
 from hpsearch.store.locked import LockedStudy, LockedTrial, new_trial
 from hpsearch.store.rows import AnyRow, trial_of
 from hpsearch.store.tables import studies, trials
 from hpsearch.studies import Study, StudyState
-from hpsearch.trials import Lease, Observation, Result, Suggestion, Trial, TrialState
+from hpsearch.trials import Lease, Observation, Result, Suggestion, Trial, TrialState, has_diverged
 
 PAGE = 2000
 """Rows read at a time where all are wanted."""
@@ -50,6 +51,7 @@ _OBSERVED = (
         trials.c.last_value,
         trials.c.sampler_attributes,
         trials.c.revision,
+        case((trials.c.state == TrialState.FAILED.value, trials.c.reason)),
     )
     .where(trials.c.study_id == bindparam("study"), trials.c.revision > bindparam("revision"))
     .order_by(trials.c.revision)
@@ -82,7 +84,14 @@ _OF_REQUEST = (
 )
 _EXPIRED = _KEYS.where(trials.c.state == _RUNNING, trials.c.lease_ends_at < bindparam("now")).limit(bindparam("limit"))
 _REPORTING = (
-    select(trials, studies.c.name, studies.c.state.label("study_state"), studies.c.spec, studies.c.complete)
+    select(
+        trials,
+        studies.c.name,
+        studies.c.state.label("study_state"),
+        studies.c.spec,
+        studies.c.complete,
+        studies.c.best_number,
+    )
     .join(studies, studies.c.id == trials.c.study_id)
     .where(studies.c.name == bindparam("study"), trials.c.number.in_(bindparam("numbers", expanding=True)))
     .order_by(trials.c.number)
@@ -116,8 +125,11 @@ def page(tx: Transaction, study: Study, after: int, limit: int, states: Collecti
 def observations_since(tx: Transaction, study_id: int, revision: int) -> Iterator[Observation]:
     """Trials that changed their state after a revision, each as it is now."""
     rows = tx.connection.execution_options(yield_per=PAGE).execute(_OBSERVED, {"study": study_id, "revision": revision})
-    for number, state, *rest in rows:
-        yield Observation(number, TrialState(state), *rest)
+    for *known, reason in rows:
+        number, state, parameters, values, last_step, last_value, remembered, changed_at = known
+        at = TrialState(state)
+        lost = has_diverged(at, reason)
+        yield Observation(number, at, parameters, values, last_step, last_value, remembered, changed_at, lost)
 
 
 def held_by(tx: Transaction, workers: Collection[str]) -> list[AnyRow]:
@@ -221,13 +233,26 @@ def take(tx: Transaction, study: LockedStudy, trial: LockedTrial, holder: Holder
         if trial.session == holder.session:
             renew(tx, [trial])
             return True
-        if hand_back(tx, study, trial, "its worker was started again", crashed=True) is TrialState.FAILED:
+        if hand_back(tx, study, trial, "its worker was started again", crashed=True) is not TrialState.WAITING:
             return False
     elif trial.state != _WAITING or study.state is not StudyState.RUNNING:
         return False
-    study.started_at = study.started_at or tx.now
-    study.change(trial, TrialState.RUNNING, reason=None, **lease_values(tx, holder, trial.attempt + 1))
+    _lease(tx, study, trial, holder)
     return True
+
+
+def promote(tx: Transaction, study: LockedStudy, trial: LockedTrial, rung: int, holder: Holder) -> bool:
+    """Lease a trial that pauses at a rung; False where another was faster."""
+    if trial.state != TrialState.PAUSED.value or trial.rung != rung or study.state is not StudyState.RUNNING:
+        return False
+    _lease(tx, study, trial, holder)
+    return True
+
+
+def _lease(tx: Transaction, study: LockedStudy, trial: LockedTrial, holder: Holder) -> None:
+    study.started_at = study.started_at or tx.now
+    cleared = dict.fromkeys(("reason", "pruning", "rung", "rung_value"))
+    study.change(trial, TrialState.RUNNING, **cleared, **lease_values(tx, holder, trial.attempt + 1))
 
 
 def renew(tx: Transaction, held: Iterable[AnyRow | LockedTrial]) -> None:
@@ -249,9 +274,17 @@ def expire(tx: Transaction, study: LockedStudy, trial: LockedTrial) -> bool:
 
 
 def hand_back(tx: Transaction, study: LockedStudy, trial: LockedTrial, reason: str, *, crashed: bool) -> TrialState:
-    """A running trial waits again, under a dead lease; or fails, where it crashed for the last time allowed."""
+    """A running trial waits again, under a dead lease; or fails, where it crashed for the last time allowed.
+
+    One that was told to pause at its rung pauses there, if its worker handed it back, or had saved its checkpoint
+    before it crashed: with an older one, it must come to the rung again.
+    """
     crashes = trial.crashes + crashed
     changes: dict[str, Any] = {"crashes": crashes, "lease_ends_at": None}
+    if trial.rung is not None and (not crashed or rungs.is_kept(tx, trial)):
+        study.change(trial, TrialState.PAUSED, lease_token=None, **changes)
+        return TrialState.PAUSED
+    changes |= {"pruning": None, "rung": None, "rung_value": None}
     if crashed and crashes >= study.spec.max_attempts:
         reason = f"{reason} (attempt {crashes} of {study.spec.max_attempts})"
         study.change(trial, TrialState.FAILED, reason=reason, finished_at=tx.now, **changes)
@@ -271,6 +304,9 @@ def finish(tx: Transaction, study: LockedStudy, trial: LockedTrial, result: Resu
         values=None if values is None else list(values),
         metrics=dict(result.metrics),
         reason=result.reason or trial.reason,
+        pruning=trial.pruning if result.state is TrialState.PRUNED else None,
+        rung=None,
+        rung_value=None,
         lease_ends_at=None,
         finished_at=tx.now,
     )
@@ -298,7 +334,14 @@ def failed(tx: Transaction, study: LockedStudy) -> dict[int, str | None]:
 
 def try_again(study: LockedStudy, trial: LockedTrial) -> None:
     """A failed trial waits again, with all its attempts before it."""
-    changes: dict[str, Any] = {"reason": None, "crashes": 0, "lease_token": None, "finished_at": None, "metrics": {}}
+    changes: dict[str, Any] = {
+        "reason": None,
+        "pruning": None,
+        "crashes": 0,
+        "lease_token": None,
+        "finished_at": None,
+        "metrics": {},
+    }
     study.change(trial, TrialState.WAITING, **changes)
 
 

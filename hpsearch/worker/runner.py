@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 from hpsearch.errors import HpsearchError, LeaseLost, NotFound
 from hpsearch.objectives.objective import Objective, TrialContext, TrialResult
-from hpsearch.trials import Decision, Metrics
+from hpsearch.trials import DIVERGED, Decision, Metrics
 from hpsearch.worker.messages import Briefing, Broken, Ended, Fetching, FromChild, Measured, Ready, Reply, Saving, Task
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -131,7 +131,7 @@ class _Line:
             return self._verdict
         step, value = operator.index(step), float(value)
         if not math.isfinite(value):
-            raise Diverged(f"reported {value} at step {step}")
+            raise Diverged(f"{DIVERGED}: reported {value} at step {step}")
         decision = Decision(self._ask(Measured(step, value, _plain(metrics))))
         if decision in (Decision.PAUSE, Decision.LOST):
             self._verdict = decision
@@ -174,7 +174,10 @@ def _ended(result: object) -> Ended:
     if result.state != "complete":
         return Ended(result.state, metrics=metrics, reason=result.reason)
     if result.value is None or not math.isfinite(result.value):
-        return Ended("failed", metrics=metrics, reason=f"ended with the value {result.value}")
+        why = (
+            "ended with the value None" if result.value is None else f"{DIVERGED}: ended with the value {result.value}"
+        )
+        return Ended("failed", metrics=metrics, reason=why)
     return Ended("complete", float(result.value), metrics, result.reason)
 
 

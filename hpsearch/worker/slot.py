@@ -22,7 +22,7 @@ logger = logging.getLogger("hpsearch.worker")
 LOST_SECONDS = 2.0
 """A trial whose lease is lost may end by itself, at its next report, for so long; then its process is killed."""
 SHUT_DOWN = "worker shut down"
-PAUSED = "the study is paused"
+PAUSED = "told to pause"  # its study pauses, or it does itself, at a rung
 
 
 @dataclass(slots=True, eq=False)

@@ -251,3 +251,19 @@ def test_no_body_makes_the_server_fail(http: httpx.Client, route: Any, value: An
 def test_no_name_makes_the_server_fail(http: httpx.Client, text: str) -> None:
     for path in ("studies/{}", "studies/{}/best", "studies/{}/trials/{}", "objectives/{}"):
         assert 400 <= http.get("/api/v1/" + path.replace("{}", text)).status_code < 500
+
+
+@pytest.mark.parametrize("call", ["report", "tell"])
+def test_a_value_that_is_not_finite_is_refused_with_how_to_say_it(http: httpx.Client, call: str) -> None:
+    http.post("/api/v1/studies", json=loop_study()).raise_for_status()
+    (assignment,) = http.post("/api/v1/studies/bowl/ask", json={}).json()
+    path, token = f"/api/v1/studies/bowl/trials/0/{call}", assignment["lease"]["token"]
+    for value in ("NaN", "-Infinity"):
+        answer = http.post(path, content=f'{{"token": "{token}", "step": 1, "value": {value}}}'.encode())
+        faults = {fault["path"]: fault["problem"] for fault in answer.json()["faults"]}
+        assert answer.status_code == 422
+        assert "told as failed, with the reason 'diverged'" in faults["value"]
+    told = http.post(
+        "/api/v1/studies/bowl/trials/0/tell", json={"token": token, "state": "failed", "reason": "diverged: nan"}
+    )
+    assert (told.status_code, told.json()["state"], told.json()["diverged"]) == (200, "failed", True)

@@ -102,6 +102,23 @@ def test_a_pruned_trial_is_pruned_where_it_was(hpsearch: Command, lab: Lab) -> N
     assert [report["step"] for report in told["reports"]] == [1, 2]
 
 
+def test_why_a_trial_was_pruned_is_shown_in_figures(hpsearch: Command, lab: Lab) -> None:
+    """Of two that pause behind the best, one goes on; both are pruned at the end, and can be trained again."""
+    pruner = {"name": "asha", "reduction_factor": 2, "max_resource": 4, "promote": True}
+    lab.create("climb", trials=4, pruner=pruner, steps=4)
+    lab.service.enqueue("s", [{"x": x} for x in (1.0, 2.0, 3.0, 4.0)])
+    with lab.agent():
+        lab.wait_until_ended()
+    answer = hpsearch("trial", "show", "s", "3")
+    assert "  pruner: asha at step 1, 17 held against 5, number 4 of 4\n" in answer.output
+    told = hpsearch("trial", "show", "s", "3", "--json").json
+    assert (told["pruning"]["rank"], told["pruning"]["of"]) == (4, 4)
+    table = hpsearch("study", "trials", "s").rows
+    assert table[0][4] == "rank"
+    assert table[4][4] == "4/4"
+    assert hpsearch("trial", "replay", "s", "3").code == 0
+
+
 def test_a_trial_that_failed_fails_again(hpsearch: Command, lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
     run(lab, "raise_error")
     answer = hpsearch("trial", "replay", "s", "0")

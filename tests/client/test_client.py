@@ -120,6 +120,41 @@ def test_values_that_are_not_finite_are_refused_before_they_leave(client: Client
     assert study.refresh().counts.running == 1
 
 
+def test_a_trial_that_diverged_is_told_so(client: Client) -> None:
+    study = client.create_study(loop_study())
+    for what, reason in (("", "diverged"), ("loss is inf", "diverged: loss is inf")):
+        trial = study.ask()
+        assert trial is not None
+        told = trial.diverge(what)
+        assert (told.state, told.reason, told.diverged) == (TrialState.FAILED, reason, True)
+
+
+def test_a_loop_pauses_and_goes_on_with_a_promoted_trial(client: Client) -> None:
+    pruner = {"name": "asha", "reduction_factor": 2, "promote": True}
+    study = client.create_study(loop_study(pruner=pruner, budget={"trials": 4}))
+    first, *others = (study.ask() for _ in range(4))
+    assert first is not None
+    first.report(1, 0.0)
+    assert not first.should_pause
+    for trial in others:
+        assert trial is not None
+        trial.report(1, float(trial.number))
+        assert (trial.should_pause, trial.should_prune) == (True, False)
+        trial.pause()
+        with pytest.raises(LeaseLost):
+            trial.pause()
+    (paused, *_) = study.trials(TrialState.PAUSED)
+    assert paused.pruning is not None
+    assert (paused.pruning.rank, paused.pruning.of) == (2, 2)
+    again = study.ask()
+    assert again is not None
+    assert (again.number, again.attempt) == (1, 2)
+    assert study.refresh().counts.paused == 2
+    again.tell(1.0)
+    first.tell(0.0)
+    assert study.wait(5).reason == "all 4 trials are finished"
+
+
 def test_a_study_is_steered(client: Client) -> None:
     study = client.create_study(loop_study())
     assert study.pause().state is StudyState.PAUSED

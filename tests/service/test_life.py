@@ -36,6 +36,8 @@ def test_only_legal_transitions_pass(present: TrialState, to: TrialState) -> Non
 class Life(RuleBasedStateMachine):
     """Three workers, some of whose leases are dead, on one study."""
 
+    promote = False
+
     def __init__(self) -> None:
         super().__init__()
         self.home = tempfile.TemporaryDirectory()
@@ -53,7 +55,7 @@ class Life(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        pruner = {"name": "asha", "min_resource": 1, "reduction_factor": 2}
+        pruner = {"name": "asha", "min_resource": 1, "reduction_factor": 2, "promote": self.promote}
         self.service.create_study(toy_study(budget={"trials": BUDGET}, max_attempts=2, pruner=pruner))
         self.workers = [Worker(self.service, f"w{number}") for number in range(3)]
 
@@ -129,6 +131,7 @@ class Life(RuleBasedStateMachine):
         assert all(getattr(study.counts, state.value) == states[state] for state in TrialState)
         assert study.counts.created <= BUDGET
         assert (study.counts.finished == BUDGET) == (study.state is StudyState.COMPLETE)
+        assert study.counts.paused == 0 or (self.promote and not study.state.has_ended)
 
     @invariant()
     def what_is_finished_stays_as_it_is(self) -> None:
@@ -147,3 +150,13 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = hypothesis_settings(max_examples=30, stateful_step_count=25, deadline=None)
+
+
+class LifeWithPromotion(Life):
+    """The same where trials pause at rungs and go on when they are promoted."""
+
+    promote = True
+
+
+TestLifeWithPromotion = LifeWithPromotion.TestCase
+TestLifeWithPromotion.settings = hypothesis_settings(max_examples=30, stateful_step_count=25, deadline=None)

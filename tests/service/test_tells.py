@@ -1,11 +1,14 @@
 """Ask, report, tell: exact budgets, idempotent answers, the best."""
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
 from hpsearch.errors import BudgetExceeded, InvalidInput, LeaseLost, StudyEnded, TrialFinished, TrialNotFound
+from hpsearch.pruner_spec import HyperbandPruner
+from hpsearch.search.pruners import bracket_of
 from hpsearch.service import Service
 from hpsearch.studies import StudyState
 from hpsearch.trials import Decision, Lease, Receipt, Report, Result, TrialState
@@ -193,3 +196,93 @@ def test_suggestions_are_the_same_for_the_same_study_after_a_restart(make_servic
             service.tell_one(Result(lease=assignment.lease, state=TrialState.COMPLETE, values=(x * x,)))
     assert parameters["a"] == parameters["b"]
     assert len(set(parameters["a"])) == 8
+
+
+def test_a_trial_that_diverged_is_on_record_and_taught(make_service: Any) -> None:
+    """By this server and by one that reads it; any other failure teaches nothing."""
+    service, other = make_service(), make_service()
+    service.create_study(loop_study(sampler={"name": "tpe", "startup_trials": 1}))
+    for reason in ("diverged", "diverged: train_loss is nan in epoch 3", "divergedly", "out of memory", None):
+        (assignment,) = service.ask("bowl")
+        trial = service.tell_one(Result(lease=assignment.lease, state=TrialState.FAILED, reason=reason))
+        assert trial.diverged is (reason is not None and reason.split(":")[0] == "diverged")
+        assert service.get_trial("bowl", trial.number) == trial
+    for each in (service, other):
+        with each._histories.drawing(each.get_study("bowl")) as kept:
+            assert kept._history.diverged().tolist() == [0, 1]
+            assert kept._history.lessons == [0, 1]
+    service.retry_failed("bowl", [0])
+    with other._histories.drawing(other.get_study("bowl")) as kept:
+        assert kept._history.diverged().tolist() == [1]
+
+
+def test_a_study_whose_trials_diverge_goes_on_for_longer(service: Service, worker: Worker) -> None:
+    service.create_study(toy_study(budget={"trials": 30}))
+    for number in range(20):
+        assert service.get_study("bowl").state is StudyState.RUNNING, number
+        worker.end(worker.claim()[0], TrialState.FAILED, "diverged")
+    assert service.get_study("bowl").reason == "its first 20 trials all failed alike: diverged"
+
+
+PRUNERS: list[tuple[dict[str, Any], list[float], dict[str, Any]]] = [
+    ({"name": "asha", "reduction_factor": 2}, [0.3, 0.9], {"held_against": 0.3, "rank": 2, "of": 2}),
+    ({"name": "median", "startup_trials": 1}, [0.3, 0.9], {"held_against": 0.3, "rank": 2, "of": 2}),
+    ({"name": "percentile", "percentile": 50, "startup_trials": 1}, [0.3, 0.9], {"held_against": 0.3}),
+    ({"name": "hyperband", "max_resource": 2, "reduction_factor": 2}, [0.3, 0.9], {"bracket": 0, "rank": 2}),
+    ({"name": "threshold", "upper": 0.5}, [0.3, 0.9], {"held_against": 0.5}),
+    ({"name": "patient", "patience": 0}, [0.3, 0.9, 0.95], {"held_against": 0.9, "step": 2}),
+    ({"name": "wilcoxon", "p_threshold": 0.3}, [0.3, 0.9, 0.9], {"held_against": 0.25, "step": 2, "p_value": 0.25}),
+]
+
+
+@pytest.mark.parametrize(("pruner", "values", "figures"), PRUNERS, ids=lambda item: str(item)[:20])
+def test_each_pruner_judges_what_is_on_record(
+    service: Service, worker: Worker, pruner: dict[str, Any], values: list[float], figures: dict[str, Any]
+) -> None:
+    """A good trial that ends complete, then one that reports the rest of the values and is pruned at its last."""
+    service.create_study(toy_study(pruner=pruner, budget={"trials": 40}))
+    good, *rest = values
+    (first,) = worker.claim()
+    for step in (1, 2):
+        assert worker.report(first, step, good - 0.1 * (step - 1)) is Decision.CONTINUE
+    worker.complete(first, good)
+    (second,) = worker.claim()
+    while pruner["name"] == "hyperband" and bracket_of(HyperbandPruner(**pruner), second.lease.number):
+        worker.end(second, TrialState.FAILED, f"of the other bracket {second.lease.number}")
+        (second,) = worker.claim()
+    decisions = [worker.report(second, step, value) for step, value in enumerate(rest, 1)]
+    assert decisions == [Decision.CONTINUE] * (len(rest) - 1) + [Decision.PRUNE]
+    assert worker.report(second, len(rest), rest[-1]) is Decision.PRUNE  # the answer was lost
+    worker.end(second, TrialState.PRUNED)
+    trial = service.get_trial("bowl", second.lease.number)
+    assert trial.pruning is not None
+    found = asdict(trial.pruning)
+    assert {name: found[name] for name in figures} == pytest.approx(figures)
+    assert (trial.pruning.pruner, trial.pruning.step) == (pruner["name"], len(rest))
+    assert trial.reason is not None
+    assert trial.reason.startswith(f"{pruner['name']}: ")
+
+
+def test_a_trial_that_goes_on_for_all_that_keeps_no_verdict(service: Service, worker: Worker) -> None:
+    service.create_study(toy_study(pruner={"name": "asha", "reduction_factor": 2}))
+    first, second, third = worker.claim(3)
+    worker.report(first, 1, 1.0)
+    for deaf in (second, third):
+        assert worker.report(deaf, 1, 2.0) is Decision.PRUNE
+    worker.report(second, 3, 2.0)
+    assert service.get_trial("bowl", 1).pruning is None
+    worker.complete(third, 2.0)
+    assert service.get_trial("bowl", 2).pruning is None
+
+
+def test_infinities_that_a_script_of_optunas_reported_can_be_held_against_a_trial(service: Service) -> None:
+    service.create_study(loop_study(pruner={"name": "median", "startup_trials": 1}))
+    study_id = service.get_study("bowl").id
+    (taken,) = service.optuna.create_trials(study_id, [None], "a")
+    service.optuna.set_trial(study_id, 0, taken.token, "intermediate", "1", "-Infinity")
+    service.optuna.end_trial(study_id, 0, taken.token, "complete", "[1.0]")
+    (assignment,) = service.ask("bowl")
+    assert service.report_one(Report(lease=assignment.lease, step=1, value=0.0)) is Decision.PRUNE
+    pruning = service.get_trial("bowl", 1).pruning
+    assert pruning is not None
+    assert (pruning.value, pruning.held_against, pruning.rank) == (0.0, None, 2)

@@ -81,7 +81,8 @@ INSERT INTO artifacts (study_id, number, name, size, sha256, attempt, path, crea
 """
 
 
-def test_a_populated_database_of_the_version_before_goes_on(settings: Settings) -> None:
+@pytest.mark.parametrize("revision", ["0001", "0002"])
+def test_a_populated_database_of_a_version_before_goes_on(settings: Settings, revision: str) -> None:
     """What was there is there, and the study runs to its end, with events from here on."""
     database = Database(settings.sqlalchemy_url)
     _empty(settings.sqlalchemy_url)
@@ -90,7 +91,7 @@ def test_a_populated_database_of_the_version_before_goes_on(settings: Settings) 
         config = Config()
         config.set_main_option("script_location", str(files("hpsearch.store") / "migrations"))
         config.attributes["connection"] = tx.connection
-        command.upgrade(config, "0001")
+        command.upgrade(config, revision)
         for statement in OLD_ROWS.format(spec=spec, no="0" if database.is_sqlite else "false").split(";"):
             tx.connection.exec_driver_sql(statement)
     database.close()

@@ -1,6 +1,7 @@
 """A real service on SQLite with short leases, and agents that run in this process or in their own."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -27,8 +28,10 @@ LEASE_SECONDS = 1.0
 class Lab:
     """A service, and short ways to put studies to it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.settings = Settings(home=folder / "home", lease_seconds=LEASE_SECONDS, max_artifact_mb=1)
+    def __init__(self, folder: Path, database_url: str | None = None) -> None:
+        self.settings = Settings(
+            home=folder / "home", database_url=database_url, lease_seconds=LEASE_SECONDS, max_artifact_mb=1
+        )
         self.service = Service(self.settings, [SCRIPTED])
         self.service.open()
         self.traces_folder = folder / "traces"
@@ -125,6 +128,7 @@ class Lab:
                 arguments,
             ],
             cwd=Path(__file__).parent.parent.parent,
+            env=os.environ | ({"HPSEARCH_DATABASE_URL": url} if (url := self.settings.database_url) else {}),
             start_new_session=True,
         )
 

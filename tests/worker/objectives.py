@@ -44,7 +44,7 @@ class Scripted:
         trace(script, pid=os.getpid(), trials=self.trials, workspace=str(context.workspace))
         assert not list(context.workspace.iterdir())
         (context.workspace / "scratch").write_text("left behind")
-        if context.attempt > int(script["attempts"]):
+        if context.attempt > int(script["attempts"]) and not str(script["act"]).startswith("climb"):
             return descend(script)
         return ACTS[str(script["act"])](script)
 
@@ -102,6 +102,40 @@ def resume(script: Script) -> TrialResult:
         if script.context.attempt == 1 and step == 2:
             os.kill(os.getpid(), signal.SIGKILL)
     return TrialResult(state="complete", value=script.loss)
+
+
+def climb(script: Script, hang: bool = False) -> TrialResult:
+    """From rung to rung: told to pause, it keeps a checkpoint and returns; promoted, it goes on from there."""
+    checkpoint = script.context.checkpoint
+    start = json.loads(checkpoint.read_text())["step"] if checkpoint else 0
+    trace(script, start=start, pid=os.getpid())
+    for step in range(start + 1, int(script["steps"]) + 1):
+        time.sleep(float(script["seconds"]))
+        decision = script.context.report(step, script.loss + 1 / step, {"step": step})
+        if decision is Decision.PAUSE:
+            path = script.context.workspace / "state"
+            path.write_text(json.dumps({"step": step}))
+            script.context.save_artifact(CHECKPOINT, path)
+        if decision is not Decision.CONTINUE:
+            return TrialResult(state="pruned", metrics={"step": step})
+        if hang and start and first_to("hang", script):
+            trace(script, hanging=step)
+            time.sleep(600)
+    return TrialResult(state="complete", value=script.loss)
+
+
+def climb_and_hang(script: Script) -> TrialResult:
+    """The same; the first one that was promoted hangs after its first report since."""
+    return climb(script, hang=True)
+
+
+def first_to(what: str, script: Script) -> bool:
+    """Whether no trial of the study has done this before."""
+    try:
+        Path(str(script["folder"]), what).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
 
 
 def crash(script: Script) -> TrialResult:
@@ -228,6 +262,8 @@ ACTS: Mapping[str, Callable[[Script], TrialResult]] = {
     for act in (
         descend,
         resume,
+        climb,
+        climb_and_hang,
         crash,
         leave,
         hang,

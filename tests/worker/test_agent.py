@@ -59,8 +59,8 @@ def test_a_trial_that_is_pruned_is_told_as_pruned(lab: Lab) -> None:
         ("raise_error", "ValueError: no good"),
         ("refuse", "InvalidInput: x: must be better; file: is missing"),
         ("leave_by_exit", "SystemExit: 4"),
-        ("diverge", "reported nan at step 2"),
-        ("diverge_at_the_end", "ended with the value inf"),
+        ("diverge", "diverged: reported nan at step 2"),
+        ("diverge_at_the_end", "diverged: ended with the value inf"),
         ("return_nonsense", "TypeError: the objective returned 0.5, not a TrialResult"),
     ],
 )

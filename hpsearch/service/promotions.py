@@ -1,0 +1,23 @@
+"""Promotion (Li et al. 2020, algorithm 2): which of the trials that pause at a rung are among the best there by now."""
+
+from hpsearch.pruner_spec import ASHAPruner
+from hpsearch.search.pruners import going_on
+from hpsearch.spec import StudySpec
+from hpsearch.store import rungs
+from hpsearch.store.database import Transaction
+
+
+def promotable(tx: Transaction, study_id: int, spec: StudySpec, limit: int) -> list[tuple[int, int]]:
+    """(number, rung) of at most `limit` trials that may go on: of the furthest rung first, there the best first."""
+    pruner, direction = spec.pruner, spec.objective.direction
+    if not (isinstance(pruner, ASHAPruner) and pruner.promote):
+        return []
+    found: list[tuple[int, int]] = []
+    rung: int | None = None
+    while len(found) < limit and (rung := rungs.furthest(tx, study_id, rung)) is not None:
+        allowed = going_on(rungs.reached(tx, study_id, rung), pruner.reduction_factor)
+        for number, value in rungs.leaders(tx, study_id, rung, direction, limit - len(found)):
+            if rungs.better(tx, study_id, rung, value, direction) >= allowed:
+                break
+            found.append((number, rung))
+    return found

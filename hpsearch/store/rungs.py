@@ -1,0 +1,99 @@
+"""Trials that pause at a rung, in the database: who stands there, and among how many."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import bindparam, func, select
+
+from hpsearch.spec import Direction
+from hpsearch.store.artifacts import CHECKPOINT
+from hpsearch.store.database import Transaction
+from hpsearch.store.locked import LockedStudy, LockedTrial
+from hpsearch.store.tables import artifacts, reports, trials
+from hpsearch.trials import TrialState
+
+_IS_PAUSED = (trials.c.study_id == bindparam("study")) & (trials.c.state == TrialState.PAUSED.value)
+# all but the last two within the index trials_paused, whatever number of trials pauses
+_FURTHEST = select(func.max(trials.c.rung)).where(_IS_PAUSED)
+_FURTHEST_BELOW = _FURTHEST.where(trials.c.rung < bindparam("below"))
+_LEADERS: Mapping[str, Any] = {
+    direction: select(trials.c.number, trials.c.rung_value)
+    .where(_IS_PAUSED, trials.c.rung == bindparam("rung"))
+    .order_by(order, trials.c.number)
+    .limit(bindparam("limit"))
+    for direction, order in (("minimize", trials.c.rung_value), ("maximize", trials.c.rung_value.desc()))
+}
+_REACHED = select(func.count()).where(reports.c.study_id == bindparam("study"), reports.c.step == bindparam("rung"))
+_BETTER: Mapping[str, Any] = {
+    "minimize": _REACHED.where(reports.c.value < bindparam("value")),
+    "maximize": _REACHED.where(reports.c.value > bindparam("value")),
+}
+_KEPT = (
+    select(func.count())
+    .select_from(artifacts)
+    .join(reports, (reports.c.study_id == artifacts.c.study_id) & (reports.c.number == artifacts.c.number))
+    .where(
+        artifacts.c.study_id == bindparam("study"),
+        artifacts.c.number == bindparam("number"),
+        artifacts.c.name == CHECKPOINT,
+        artifacts.c.attempt == bindparam("attempt"),
+        reports.c.step == bindparam("rung"),
+        artifacts.c.created_at >= reports.c.reported_at,
+    )
+)
+_PAUSED = (
+    select(trials.c.number, reports.c.metrics)
+    .join(
+        reports,
+        (reports.c.study_id == trials.c.study_id)
+        & (reports.c.number == trials.c.number)
+        & (reports.c.step == trials.c.rung),
+        isouter=True,
+    )
+    .where(_IS_PAUSED)
+    .order_by(trials.c.number)
+)
+
+
+def furthest(tx: Transaction, study_id: int, below: int | None) -> int | None:
+    """The furthest rung where a trial pauses, below another; None where there is none."""
+    values = {"study": study_id}
+    query = _FURTHEST
+    if below is not None:
+        values["below"], query = below, _FURTHEST_BELOW
+    found: int | None = tx.connection.execute(query, values).scalar()
+    return found
+
+
+def leaders(tx: Transaction, study_id: int, rung: int, direction: Direction, limit: int) -> list[tuple[int, float]]:
+    """(number, value) of the trials that pause at a rung, the best first."""
+    rows = tx.connection.execute(_LEADERS[direction], {"study": study_id, "rung": rung, "limit": limit})
+    return [(number, value) for number, value in rows]
+
+
+def reached(tx: Transaction, study_id: int, rung: int) -> int:
+    """How many trials have reported at a rung."""
+    return int(tx.connection.execute(_REACHED, {"study": study_id, "rung": rung}).scalar_one())
+
+
+def better(tx: Transaction, study_id: int, rung: int, value: float, direction: Direction) -> int:
+    """How many of them a better value."""
+    key = {"study": study_id, "rung": rung, "value": value}
+    return int(tx.connection.execute(_BETTER[direction], key).scalar_one())
+
+
+def is_kept(tx: Transaction, trial: LockedTrial) -> bool:
+    """Whether a running trial that is to pause has saved its checkpoint since it reported at its rung."""
+    key = {"study": trial.study_id, "number": trial.number, "attempt": trial.attempt, "rung": trial.rung}
+    return bool(tx.connection.execute(_KEPT, key).scalar_one())
+
+
+def prune_paused(tx: Transaction, study: LockedStudy) -> None:
+    """End what pauses: nobody will be promoted any more. Its value, its metrics and its reason are those of its
+    rung."""
+    study.flush()
+    metrics = {number: found for number, found in tx.connection.execute(_PAUSED, {"study": study.id})}  # noqa: C416
+    for number, trial in study.trials(metrics.keys()).items():
+        if trial.state == TrialState.PAUSED.value:
+            changes = {"metrics": metrics[number] or {}, "rung": None, "rung_value": None, "finished_at": tx.now}
+            study.change(trial, TrialState.PRUNED, values=[trial.rung_value], **changes)
