@@ -73,7 +73,6 @@ def end(tx: Transaction, study: LockedStudy, to: StudyState, reason: str) -> Non
     study.flush()
     if study.counts[TrialState.PAUSED]:
         rungs.prune_paused(tx, study)
-        study.flush()
     trials.cancel_all(tx, study, f"the study ended: {reason}")
     study.move(to, reason)
 

@@ -12,6 +12,9 @@ from hpsearch.store.locked import LockedStudy, LockedTrial
 from hpsearch.store.tables import artifacts, reports, trials
 from hpsearch.trials import TrialState
 
+BATCH = 2000
+"""Trials that are ended at a time: databases take so many numbers in one statement, and not any number."""
+
 _IS_PAUSED = (trials.c.study_id == bindparam("study")) & (trials.c.state == TrialState.PAUSED.value)
 # all but the last two within the index trials_paused, whatever number of trials pauses
 _FURTHEST = select(func.max(trials.c.rung)).where(_IS_PAUSED)
@@ -52,6 +55,7 @@ _PAUSED = (
     )
     .where(_IS_PAUSED)
     .order_by(trials.c.number)
+    .limit(BATCH)
 )
 
 
@@ -92,8 +96,8 @@ def prune_paused(tx: Transaction, study: LockedStudy) -> None:
     """End what pauses: nobody will be promoted any more. Its value, its metrics and its reason are those of its
     rung."""
     study.flush()
-    metrics = {number: found for number, found in tx.connection.execute(_PAUSED, {"study": study.id})}  # noqa: C416
-    for number, trial in study.trials(metrics.keys()).items():
-        if trial.state == TrialState.PAUSED.value:
+    while metrics := {number: found for number, found in tx.connection.execute(_PAUSED, {"study": study.id})}:  # noqa: C416
+        for number, trial in study.trials(metrics.keys()).items():
             changes = {"metrics": metrics[number] or {}, "rung": None, "rung_value": None, "finished_at": tx.now}
             study.change(trial, TrialState.PRUNED, values=[trial.rung_value], **changes)
+        study.flush()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hpsearch.trials import Trial, TrialState
+from tests.waiting import wait_until
 from tests.worker.conftest import Lab
 
 ASHA = {"name": "asha", "min_resource": 1, "reduction_factor": 2, "max_resource": 8, "promote": True}
@@ -37,10 +38,10 @@ def check(lab: Lab, trials: list[Trial]) -> None:
 
 
 def test_a_trial_goes_on_from_its_checkpoint_when_it_is_promoted(lab: Lab) -> None:
-    lab.create("climb", trials=len(XS), steps=8, pruner=ASHA)
+    lab.create("climb", trials=len(XS), steps=8, pruner=ASHA, max_attempts=50)
     lab.service.enqueue("s", [{"x": x} for x in XS])
     with lab.agent(slots=2):
-        trials = lab.wait_until_ended()
+        trials = lab.wait_until_ended(seconds=120)
     check(lab, trials)
     begun = lab.traces(start=...)
     again = [trace for trace in begun if trace["attempt"] > 1]
@@ -56,11 +57,11 @@ def test_a_trial_goes_on_from_its_checkpoint_when_it_is_promoted(lab: Lab) -> No
 
 
 def test_a_worker_killed_with_a_promoted_trial_costs_no_more_than_since_its_checkpoint(lab: Lab) -> None:
-    lab.create("climb_and_hang", trials=len(XS), steps=8, pruner=ASHA)
+    lab.create("climb_and_hang", trials=len(XS), steps=8, pruner=ASHA, max_attempts=50)
     lab.service.enqueue("s", [{"x": x} for x in XS])
     processes: dict[str, Any] = {name: lab.start_process(name=name) for name in ("p1", "p2")}
     try:
-        hanging = lab.trace(hanging=...)
+        (hanging,) = wait_until(lambda: lab.traces(hanging=...), "a promoted trial hangs", 200)
         lost = lab.service.get_trial("s", hanging["number"])
         assert (lost.state, lost.attempt, lost.last_step) == (
             TrialState.RUNNING,
@@ -70,7 +71,7 @@ def test_a_worker_killed_with_a_promoted_trial_costs_no_more_than_since_its_chec
         os.killpg(processes[str(lost.worker)].pid, signal.SIGKILL)
         processes[str(lost.worker)].wait()
         processes["p3"] = lab.start_process(name="p3")
-        trials = lab.wait_until_ended(seconds=60)
+        trials = lab.wait_until_ended(seconds=120)
     finally:
         for process in processes.values():
             process.terminate()
