@@ -74,9 +74,8 @@ def test_a_worker_killed_with_a_promoted_trial_costs_no_more_than_since_its_chec
         trials = lab.wait_until_ended(seconds=120)
     finally:
         for process in processes.values():
-            process.terminate()
-        for process in processes.values():
-            process.wait(20)
+            process.kill()
+            process.wait()
     check(lab, trials)
     starts = {trace["attempt"]: trace["start"] for trace in lab.traces(start=..., number=lost.number)}
     # whoever took it up began where the killed one had begun: at the rung where it had paused
