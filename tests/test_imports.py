@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "hpsearch"
 
-VALUES = {"errors", "trials", "spec", "studies", "gateway", "optuna_port"}
+VALUES = {"errors", "trials", "spec", "studies", "gateway", "optuna_port", "insights"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "settings": set(),
@@ -18,8 +18,9 @@ ALLOWED: dict[str, set[str]] = {
     "studies": {"errors", "spec", "trials"},
     "gateway": {"errors", "spec", "trials"},
     "optuna_port": {"trials"},
+    "insights": {"trials"},
     "objectives": {"errors", "trials"},
-    "search": {"errors", "spec", "trials", "optuna_port"},
+    "search": {"errors", "spec", "trials", "optuna_port", "insights"},
     "optuna": VALUES | {"search", "client"},
     "store": VALUES,
     # the objective contract alone: what objectives publish of themselves, to check studies against

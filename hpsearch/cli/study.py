@@ -160,6 +160,27 @@ def trials(
 
 
 @app.command()
+def importances(
+    name: StudyName,
+    method: Annotated[
+        str, typer.Option(help="ped_anova; fanova (with interactions) or shapley need scikit-learn on the server.")
+    ] = "ped_anova",
+    server: ServerUrl = None,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show which parameters mattered."""
+    from hpsearch.cli.connection import connect
+    from hpsearch.cli.understanding import say_importances
+
+    with connect(server, token) as client:
+        if as_json:
+            emit_json(client.get_json(f"studies/{name}/importances", method=method))
+        else:
+            say_importances(client.study(name).importances(method))
+
+
+@app.command()
 def model(
     name: StudyName,
     to: Annotated[Path, typer.Option("--to", help="The folder to write; made, and not filled before all is there.")],

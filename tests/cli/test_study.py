@@ -115,6 +115,22 @@ def test_a_misspelt_state_is_told_the_near_one(connected: Command, study: StudyH
     assert "did you mean 'complete'?" in answer.complaints
 
 
+def test_importances(connected: Command, client: Client, study: StudyHandle) -> None:
+    assert "too few trials" in connected("study", "importances", study.name).output
+    study.retry_failed()
+    while (trial := study.ask()) is not None:
+        trial.tell(trial.parameters["x"])
+    path = f"studies/{study.name}/importances"
+    for method in ("ped_anova", "fanova"):
+        answer = connected("study", "importances", study.name, "--method", method)
+        assert [row[0] for row in answer.rows[:2]] == ["parameter", "x"]
+        assert f"{method}, 10 of 10 trials" in answer.output
+        shown = connected("study", "importances", study.name, "--method", method, "--json")
+        assert shown.json == client.get_json(path, method=method)
+    wrong = connected("study", "importances", study.name, "--method", "shaply")
+    assert (wrong.code, "did you mean 'shapley'?" in wrong.complaints) == (1, True)
+
+
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
 def test_export(connected: Command, study: StudyHandle, tmp_path: Path, form: str) -> None:
     to = tmp_path / f"trials.{form}"
