@@ -23,8 +23,9 @@ ALLOWED: dict[str, set[str]] = {
     "search": {"errors", "spec", "trials", "optuna_port", "insights"},
     "optuna": VALUES | {"search", "client"},
     "store": VALUES,
+    "figures": VALUES | {"search"},
     # the objective contract alone: what objectives publish of themselves, to check studies against
-    "service": VALUES | {"settings", "search", "store", "objectives"},
+    "service": VALUES | {"settings", "search", "store", "objectives", "figures"},
     "api": VALUES | {"settings", "service", "objectives"},
     "client": VALUES | {"objectives"},
     "worker": {"errors", "trials", "spec", "gateway", "objectives"},

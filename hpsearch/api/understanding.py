@@ -3,18 +3,19 @@
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response, status
+from fastapi import APIRouter, Header, Path, Query, Response, status
 from pydantic import TypeAdapter
 
 from hpsearch.api.calls import INTERNAL
 from hpsearch.api.dependencies import CallsOf, ServiceOf, StudyName
 from hpsearch.insights import METHODS, Importances, Summary
-from hpsearch.service import Marker
+from hpsearch.service import KINDS, Marker
 
 router = APIRouter(prefix="/api/v1/studies/{study}", tags=["understanding"])
 
 _IMPORTANCES: TypeAdapter[Importances] = TypeAdapter(Importances)
 _SUMMARY: TypeAdapter[Summary] = TypeAdapter(Summary)
+_JSON: TypeAdapter[Any] = TypeAdapter(Any)
 
 IfNoneMatch = Annotated[str | None, Header()]
 
@@ -57,8 +58,42 @@ async def summary(
     return await tagged(calls, study, if_none_match, find)
 
 
-async def tagged(calls: CallsOf, study: str, known: str | None, find: Callable[[], tuple[int, bytes]]) -> Response:
-    """What `find` finds (a study's revision, JSON), under that revision's entity tag; 304 where it is `known`.
+@router.get("/plots")
+async def list_plots() -> dict[str, str]:
+    """The kinds of figures, and what each shows."""
+    return {name: kind.about for name, kind in KINDS.items()}
+
+
+@router.get("/plots/{kind}", response_model=dict[str, Any])
+async def plot(
+    service: ServiceOf,
+    calls: CallsOf,
+    study: StudyName,
+    kind: Annotated[str, Path(description=f"One of {', '.join(KINDS)}.")],
+    parameter: Annotated[
+        list[str] | None, Query(description="A parameter to show; repeat for more. The most important ones without.")
+    ] = None,
+    form: Annotated[
+        str, Query(description="figure: a Plotly figure (data, layout); data: the numbers in it.")
+    ] = "figure",
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """A figure as JSON that Plotly draws in any language, with an `ETag`. Of a large study the best trials and an even
+    sample of the others are shown; the figure says so. What users wrote stands in it as text, never as markup."""
+
+    def find() -> tuple[int | None, bytes]:
+        found = service.understanding.figure(study, kind, parameter or (), form)
+        return found.revision if found.keeps else None, _JSON.dump_json(found.content)
+
+    follows = kind.replace("-", "_") in KINDS and KINDS[kind.replace("-", "_")].follows_reports
+    return await tagged(calls, study, None if follows else if_none_match, find)
+
+
+async def tagged(
+    calls: CallsOf, study: str, known: str | None, find: Callable[[], tuple[int | None, bytes]]
+) -> Response:
+    """What `find` finds (a study's revision, JSON), under that revision's entity tag, if it has one; 304 where it is
+    `known`.
 
     Raises `StudyNotFound`, and what `find` raises.
     """
@@ -67,7 +102,10 @@ async def tagged(calls: CallsOf, study: str, known: str | None, find: Callable[[
     if known == headers["ETag"]:
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
     revision, content = await calls.understand(find)
-    headers["ETag"] = revision_tag(marker, revision)
+    if revision is None:
+        del headers["ETag"]
+    else:
+        headers["ETag"] = revision_tag(marker, revision)
     return Response(content, media_type="application/json", headers=headers)
 
 

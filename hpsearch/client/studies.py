@@ -210,6 +210,13 @@ class StudyHandle:
         """The best trials, and how the others ended."""
         return _SUMMARY.validate_json(self._get("/summary", params={"count": count}))
 
+    def figure(self, kind: str, *parameters: str, form: str = "figure") -> dict[str, Any]:
+        """A Plotly figure of it as JSON: `plotly.graph_objects.Figure(study.figure("history"))`; with the form "data"
+        the numbers in it. Raises `InvalidInput` with the known kinds."""
+        query = {"parameter": list(parameters), "form": form}
+        content = self._get(f"/plots/{quote(kind, safe='')}", params=query)
+        return TypeAdapter(dict[str, Any]).validate_json(content)
+
     # --- steered -----------------------------------------------------------------------------------------------------
 
     def pause(self) -> Study:

@@ -2,12 +2,15 @@
 the work of each answer is bounded, also for a study of 100,000 trials."""
 
 import re
-from collections.abc import Sequence
-from typing import get_args
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
 
 import numpy as np
 
 from hpsearch.errors import Fault, InvalidInput, near
+from hpsearch.figures import KINDS, Look
+from hpsearch.figures.look import Curves
 from hpsearch.insights import METHODS, Ending, Importances, Method, Summary
 from hpsearch.search import importances as searched
 from hpsearch.search.table import STATES, Table
@@ -20,8 +23,22 @@ from hpsearch.trials import TrialState
 
 MOST_TOP = 100
 MOST_ENDINGS = 20
+MOST_STEPS = 200
+"""Of a learning curve."""
+FORMS = ("figure", "data")
 _NUMBERS_SHOWN = 5
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A figure, or its numbers."""
+
+    content: Mapping[str, Any]
+    """JSON."""
+    revision: int
+    keeps: bool
+    """Whether it stays as it is until the study's revision changes."""
 
 
 class Understanding:
@@ -39,9 +56,8 @@ class Understanding:
     def importances(self, name: str, method: str = "ped_anova") -> Importances:
         """Which parameters mattered. Raises `StudyNotFound`; `InvalidInput` for an unknown method, or one that needs
         scikit-learn where that is not installed."""
-        if method not in METHODS:
-            problem = f"{method[:80]!r} is not known; known: {', '.join(METHODS)}"
-            raise InvalidInput(faults=[Fault("method", problem, near(method, METHODS))])
+        if faults := _unknown("method", method, METHODS):
+            raise InvalidInput(faults=faults)
         study = self._find(name)
         known: Method = next(item for item in get_args(Method) if item == method)
         return self._answers.get(
@@ -72,9 +88,71 @@ class Understanding:
             workers=len(table.worker_names),
         )
 
+    def figure(self, name: str, kind: str, parameters: Sequence[str] = (), form: str = "figure") -> Drawing:
+        """A figure of a study: a Plotly figure, or (`form` is "data") the numbers in it.
+
+        `parameters` are those to show, the most important ones where none is named. Raises `StudyNotFound`,
+        `InvalidInput` with the near name for an unknown kind, form or parameter.
+        """
+        kind = kind.replace("-", "_")
+        faults = [*_unknown("kind", kind, KINDS), *_unknown("form", form, FORMS)]
+        if faults:
+            raise InvalidInput(faults=faults)
+        study = self._find(name)
+        table = self._tables.table(study)
+        _check_parameters(table, kind, parameters)
+        look = Look(
+            table=table,
+            parameters=tuple(parameters),
+            importances=lambda: self.importances(name),
+            curves=lambda numbers: self._curves(study, numbers),
+        )
+        # what follows reports is old as soon as it is drawn, unless the study has ended
+        keeps = study.state.has_ended or not KINDS[kind].follows_reports
+        data = (
+            self._answers.get((study.id, kind, *parameters), table.revision, lambda: KINDS[kind].data(look))
+            if keeps
+            else KINDS[kind].data(look)
+        )
+        about = {"study": study.name, "kind": kind, "revision": table.revision}
+        if form == "data":
+            return Drawing({**about, "data": data}, table.revision, keeps)
+        figure = KINDS[kind].draw(data)
+        figure["layout"]["meta"] = about
+        return Drawing(figure, table.revision, keeps)
+
+    def _curves(self, study: Study, numbers: Sequence[int]) -> Curves:
+        with self._database.read() as tx:
+            return outcomes.curves_of(tx, study.id, numbers, MOST_STEPS)
+
     def _find(self, name: str) -> Study:
         with self._database.read() as tx:
             return studies.find(tx, name)
+
+
+def _unknown(path: str, name: str, known: Iterable[str]) -> list[Fault]:
+    names = list(known)
+    if name in names:
+        return []
+    return [Fault(path, f"{name[:80]!r} is not known; known: {', '.join(names)}", near(name, names))]
+
+
+def _check_parameters(table: Table, kind: str, parameters: Sequence[str]) -> None:
+    """Raises `InvalidInput`."""
+    most, names = KINDS[kind].parameters, [dimension.name for dimension in table.dimensions]
+    faults = []
+    if parameters and most is None:
+        faults.append(Fault("parameter", f"{kind} shows no parameters to choose from"))
+    elif most is not None and len(parameters) > most:
+        faults.append(Fault("parameter", f"at most {most} fit into {kind}, not {len(parameters)}"))
+    elif kind in ("contour", "ranks") and len(parameters) == 1:
+        faults.append(Fault("parameter", f"{kind} needs two, not one"))
+    for place, name in enumerate(parameters):
+        faults += _unknown(f"parameter.{place}", name, names)
+        if name in parameters[:place]:
+            faults.append(Fault(f"parameter.{place}", f"{name!r} is there already"))
+    if faults:
+        raise InvalidInput(faults=faults)
 
 
 def endings_of(table: Table) -> Sequence[Ending]:
