@@ -77,7 +77,7 @@ def parameter_axis(parameter: Mapping[str, Any], **given: Any) -> dict[str, Any]
         choices = parameter["choices"]
         every = max(1, -(-len(choices) // MOST_TICKS))
         places = list(range(0, len(choices), every))
-        names = [text(choices[place], 24) for place in places]
+        names = [text(choices[place], 16) for place in places]
         room = [-0.5, max(1, len(choices)) - 0.5]
         return head | {"tickvals": places, "ticktext": names, "range": room, "zeroline": False} | given
     return head | ({"type": "log", "exponentformat": "power"} if parameter["log"] else {}) | given

@@ -73,3 +73,46 @@ def test_the_summary_keeps_what_is_internal_to_itself(http: httpx.Client, study:
     assert found["top"][0]["number"] == best.number
     assert len(found["top"]) == 2
     assert "sampler_attributes" not in found["top"][0]
+
+
+def test_every_kind_of_plot_is_listed_and_drawn(http: httpx.Client, study: Service) -> None:
+    kinds = http.get(f"{STUDY}/plots").json()
+    assert {"history", "slices", "timeline"} <= kinds.keys()
+    for kind in kinds:
+        answer = http.get(f"{STUDY}/plots/{kind}", timeout=60)
+        assert answer.status_code == 200, answer.text
+        assert answer.json().keys() == {"data", "layout"}
+        assert answer.json()["layout"]["meta"] == {
+            "study": "bowl",
+            "kind": kind,
+            "revision": study.get_study("bowl").revision,
+        }
+        numbers = http.get(f"{STUDY}/plots/{kind.replace('_', '-')}", params={"form": "data"}, timeout=60).json()
+        assert numbers["kind"] == kind
+        again = http.get(f"{STUDY}/plots/{kind}", headers={"If-None-Match": answer.headers.get("ETag", '"none"')})
+        assert again.status_code == (200 if kind == "learning_curves" else 304)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "told"),
+    [
+        ("plots/histroy", 422, "did you mean 'history'?"),
+        ("plots/history?form=svg", 422, "known: figure, data"),
+        ("plots/history?parameter=a", 422, "no parameters to choose from"),
+        ("plots/slices?parameter=aa&parameter=b", 422, "known: a, b"),
+        ("plots/slices?parameter=a&parameter=a", 422, "there already"),
+        ("plots/contour?parameter=a", 422, "needs two"),
+        ("plots/contour?parameter=a&parameter=b&parameter=c", 422, "at most 2"),
+        ("plots/%3Cscript%3E", 422, "known: history"),
+    ],
+)
+def test_wrong_plots_are_told_what_would_be_right(
+    http: httpx.Client, study: Service, path: str, status: int, told: str
+) -> None:
+    answer = http.get(f"{STUDY}/{path}")
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert told in answer.json()["detail"]
+
+
+def test_a_plot_of_no_study_is_told_the_near_one(http: httpx.Client, study: Service) -> None:
+    assert "did you mean 'bowl'?" in http.get("/api/v1/studies/bowls/plots/history").json()["detail"]

@@ -124,3 +124,31 @@ def test_a_finding_that_fails_is_tried_again() -> None:
     with pytest.raises(ZeroDivisionError):
         answers.get("key", 1, lambda: 1 // 0)
     assert answers.get("key", 1, lambda: "found") == "found"
+
+
+def test_learning_curves_are_thinned_in_the_database(service: Service, study: str) -> None:
+    (assignment,) = service.ask(study)
+    (short,) = service.ask(study)
+    service.report([Report(lease=assignment.lease, step=10 * step, value=float(step)) for step in range(1, 1002)])
+    service.report([Report(lease=short.lease, step=step, value=0.0) for step in (1, 2)])
+    service.tell_one(Result(lease=assignment.lease, state=TrialState.COMPLETE, values=(1.0,)))
+    drawing = service.understanding.figure(study, "learning_curves", form="data")
+    curves = {curve["number"]: curve["steps"] for curve in drawing.content["data"]["curves"]}
+    assert 150 < len(curves[0]) <= 202
+    assert (curves[0][0], curves[0][-1]) == (10, 10_010)
+    assert not drawing.keeps
+
+
+def test_learning_curves_show_what_was_reported_since(service: Service, study: str) -> None:
+    """A report changes no revision."""
+    (assignment,) = service.ask(study)
+
+    def steps() -> list[int]:
+        found = service.understanding.figure(study, "learning_curves", form="data").content["data"]["curves"]
+        return [step for curve in found for step in curve["steps"]]
+
+    assert steps() == []
+    service.report([Report(lease=assignment.lease, step=1, value=1.0)])
+    service.tell_one(Result(lease=service.ask(study)[0].lease, state=TrialState.COMPLETE, values=(1.0,)))
+    service.report([Report(lease=assignment.lease, step=2, value=1.0)])
+    assert steps() == [1, 2]
