@@ -20,6 +20,13 @@ def tell(service: Service, count: int) -> None:
 
 
 @pytest.fixture
+def http(http: httpx.Client) -> httpx.Client:
+    """The same with more patience: the first forest imports scikit-learn."""
+    http.timeout = httpx.Timeout(120)
+    return http
+
+
+@pytest.fixture
 def study(live_service: Service) -> Service:
     live_service.create_study(loop_study(space={"a": UNIT, "b": UNIT}, budget={"trials": 100}))
     tell(live_service, 30)
@@ -29,7 +36,7 @@ def study(live_service: Service) -> Service:
 def test_importances_are_json(http: httpx.Client, study: Service) -> None:
     answer = http.get(f"{STUDY}/importances")
     assert (answer.status_code, answer.json()["method"]) == (200, "ped_anova")
-    found: dict[str, Any] = http.get(f"{STUDY}/importances", params={"method": "fanova"}, timeout=120).json()
+    found: dict[str, Any] = http.get(f"{STUDY}/importances", params={"method": "fanova"}).json()
     assert [item["parameter"] for item in found["importances"]] == ["a", "b"]
     assert found["interactions"][0]["parameters"] == ["a", "b"]
     assert (found["used"], found["of"]) == (30, 30)
@@ -79,7 +86,7 @@ def test_every_kind_of_plot_is_listed_and_drawn(http: httpx.Client, study: Servi
     kinds = http.get(f"{STUDY}/plots").json()
     assert {"history", "slices", "timeline"} <= kinds.keys()
     for kind in kinds:
-        answer = http.get(f"{STUDY}/plots/{kind}", timeout=60)
+        answer = http.get(f"{STUDY}/plots/{kind}")
         assert answer.status_code == 200, answer.text
         assert answer.json().keys() == {"data", "layout"}
         assert answer.json()["layout"]["meta"] == {
@@ -87,7 +94,7 @@ def test_every_kind_of_plot_is_listed_and_drawn(http: httpx.Client, study: Servi
             "kind": kind,
             "revision": study.get_study("bowl").revision,
         }
-        numbers = http.get(f"{STUDY}/plots/{kind.replace('_', '-')}", params={"form": "data"}, timeout=60).json()
+        numbers = http.get(f"{STUDY}/plots/{kind.replace('_', '-')}", params={"form": "data"}).json()
         assert numbers["kind"] == kind
         again = http.get(f"{STUDY}/plots/{kind}", headers={"If-None-Match": answer.headers.get("ETag", '"none"')})
         assert again.status_code == (200 if kind == "learning_curves" else 304)
