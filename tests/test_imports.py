@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "hpsearch"
 
-VALUES = {"errors", "trials", "spec", "pruner_spec", "studies", "gateway", "optuna_port"}
+VALUES = {"errors", "trials", "spec", "pruner_spec", "studies", "gateway", "optuna_port", "insights"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "settings": set(),
@@ -19,12 +19,14 @@ ALLOWED: dict[str, set[str]] = {
     "studies": {"errors", "spec", "trials"},
     "gateway": {"errors", "spec", "trials"},
     "optuna_port": {"trials"},
+    "insights": {"trials"},
     "objectives": {"errors", "trials"},
-    "search": {"errors", "spec", "pruner_spec", "trials", "optuna_port"},
+    "search": {"errors", "spec", "pruner_spec", "trials", "optuna_port", "insights"},
     "optuna": VALUES | {"search", "client"},
     "store": VALUES,
+    "figures": VALUES | {"search"},
     # the objective contract alone: what objectives publish of themselves, to check studies against
-    "service": VALUES | {"settings", "search", "store", "objectives"},
+    "service": VALUES | {"settings", "search", "store", "objectives", "figures"},
     "api": VALUES | {"settings", "service", "objectives"},
     "client": VALUES | {"objectives"},
     "worker": {"errors", "trials", "spec", "gateway", "objectives"},

@@ -8,7 +8,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.types import Receive, Scope, Send
 
 from hpsearch import __version__
-from hpsearch.api import about, events, optuna_port, problems, studies, trials, workers
+from hpsearch.api import about, events, optuna_port, problems, studies, trials, understanding, workers
 from hpsearch.api.calls import Calls
 from hpsearch.api.express import Express
 from hpsearch.api.guards import DOCS_FILES, Guard
@@ -43,6 +43,6 @@ def _create_api(service: Service, calls: Calls, closing: asyncio.Event) -> FastA
     problems.install(api)
     # for the documentation alone ("Authorize"): the guard checks the token, before any route is looked for
     documented = [Depends(HTTPBearer(auto_error=False))]
-    for module in (studies, events, trials, workers, optuna_port, about):
+    for module in (studies, events, trials, understanding, workers, optuna_port, about):
         api.include_router(module.router, dependencies=documented)
     return api

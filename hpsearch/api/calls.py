@@ -34,6 +34,8 @@ class Calls:
         self.report: Combined[list[Report], list[Decision]] = Combined(executor, flattened(service.report))
         self.tell: Combined[list[Result], list[Receipt]] = Combined(executor, flattened(service.tell))
         self.release: Combined[list[Release], list[Receipt]] = Combined(executor, flattened(service.release))
+        # threads of their own, few: what takes a second keeps nobody else waiting
+        self._thinkers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="understand")
         self._markers: Combined[str, Marker] = Combined(executor, partial(_markers, service))
         self._bests: Combined[str, bytes] = Combined(executor, partial(_bests, service))
 
@@ -75,6 +77,10 @@ class Calls:
 
     async def _alone(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+
+    async def understand(self, find: Callable[[], T]) -> T:
+        """What `find` finds; it may take a while."""
+        return await asyncio.get_running_loop().run_in_executor(self._thinkers, find)
 
     async def best(self, study: str) -> bytes:
         """The best trial so far, as JSON. Raises `StudyNotFound`."""

@@ -168,6 +168,69 @@ def trials(
 
 
 @app.command()
+def importances(
+    name: StudyName,
+    method: Annotated[
+        str, typer.Option(help="ped_anova; fanova (with interactions) or shapley need scikit-learn on the server.")
+    ] = "ped_anova",
+    server: ServerUrl = None,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show which parameters mattered."""
+    from hpsearch.cli.connection import connect
+    from hpsearch.cli.understanding import say_importances
+
+    with connect(server, token) as client:
+        if as_json:
+            emit_json(client.get_json(f"studies/{name}/importances", method=method))
+        else:
+            say_importances(client.study(name).importances(method))
+
+
+@app.command()
+def plot(
+    name: StudyName,
+    to: Annotated[Path, typer.Option("--to", help="The file: .html (needs no internet), .json, .png, .svg or .pdf.")],
+    kind: Annotated[
+        str, typer.Option(help="history, importances, slices, contour, ranks …; an unknown one lists all.")
+    ] = "history",
+    parameter: Annotated[
+        list[str] | None, typer.Option(help="A parameter to show; repeat. The most important ones without.")
+    ] = None,
+    server: ServerUrl = None,
+    token: Token = None,
+) -> None:
+    """Draw a figure of a study into a file."""
+    from hpsearch.cli.connection import connect
+    from hpsearch.cli.plot import form_of, write_figure
+
+    form_of(to)
+    with connect(server, token) as client:
+        figure = client.study(name).figure(kind, *(parameter or ()))
+    write_figure(figure, to)
+    say(f"{name}: {kind} is in {to}")
+
+
+@app.command()
+def report(
+    name: StudyName,
+    to: Annotated[Path, typer.Option("--to", help="The HTML file to write.")],
+    server: ServerUrl = None,
+    token: Token = None,
+) -> None:
+    """Write a report of a study: one HTML file that needs no internet."""
+    from hpsearch.cli.connection import connect
+    from hpsearch.cli.plot import write_whole
+    from hpsearch.cli.report import report as report_of
+
+    with connect(server, token) as client:
+        content = report_of(client, name)
+    write_whole(to, content.encode())
+    say(f"{name}: the report is in {to}")
+
+
+@app.command()
 def model(
     name: StudyName,
     to: Annotated[Path, typer.Option("--to", help="The folder to write; made, and not filled before all is there.")],

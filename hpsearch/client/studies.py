@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from hpsearch.client.transport import Transport
 from hpsearch.errors import Fault, InvalidInput, LeaseLost, StudyEnded
 from hpsearch.gateway import Assignment
+from hpsearch.insights import Importances, Summary
 from hpsearch.studies import Best, Event, Page, Study
 from hpsearch.trials import (
     DIVERGED,
@@ -38,6 +39,8 @@ _PAGE: TypeAdapter[Page[Trial]] = TypeAdapter(Page[Trial])
 _REPORTS: TypeAdapter[list[Intermediate]] = TypeAdapter(list[Intermediate])
 _ARTIFACTS: TypeAdapter[list[Artifact]] = TypeAdapter(list[Artifact])
 _RECEIPTS: TypeAdapter[list[Receipt]] = TypeAdapter(list[Receipt])
+_IMPORTANCES: TypeAdapter[Importances] = TypeAdapter(Importances)
+_SUMMARY: TypeAdapter[Summary] = TypeAdapter(Summary)
 _ASSIGNMENTS: TypeAdapter[list[Assignment]] = TypeAdapter(list[Assignment])
 
 WAIT_SECONDS = 30.0
@@ -201,6 +204,23 @@ class StudyHandle:
         """
         for _, data in self._transport.events(self._path("/events"), after):
             yield _EVENT.validate_json(data)
+
+    # --- understood --------------------------------------------------------------------------------------------------
+
+    def importances(self, method: str = "ped_anova") -> Importances:
+        """Which parameters mattered; by `ped_anova`, `fanova` or `shapley`. Raises `InvalidInput`."""
+        return _IMPORTANCES.validate_json(self._get("/importances", params={"method": method}))
+
+    def summary(self, count: int = 10) -> Summary:
+        """The best trials, and how the others ended."""
+        return _SUMMARY.validate_json(self._get("/summary", params={"count": count}))
+
+    def figure(self, kind: str, *parameters: str, form: str = "figure") -> dict[str, Any]:
+        """A Plotly figure of it as JSON: `plotly.graph_objects.Figure(study.figure("history"))`; with the form "data"
+        the numbers in it. Raises `InvalidInput` with the known kinds."""
+        query = {"parameter": list(parameters), "form": form}
+        content = self._get(f"/plots/{quote(kind, safe='')}", params=query)
+        return TypeAdapter(dict[str, Any]).validate_json(content)
 
     # --- steered -----------------------------------------------------------------------------------------------------
 

@@ -72,12 +72,27 @@ class Dimension:
         """Coordinates on the parameter's scale: logarithms where it is logarithmic."""
         return np.log(coordinates) if self.log else coordinates
 
+    def shares(self, coordinates: Floats) -> Floats:
+        """Where coordinates lie between the least (0) and the greatest value (1), on the parameter's scale."""
+        return _between(
+            self.scaled(coordinates), *(math.log(end) if self.log else end for end in (self.low, self.high))
+        )
+
+    def cell_shares(self, coordinates: Floats) -> Floats:
+        """The same between the bounds, so that with steps each value lies in the middle of as much room."""
+        return _between(self.scaled(coordinates), *self.bounds)
+
     def snapped(self, scaled: Floats) -> Floats:
         """The nearest coordinates that are values, from points on the parameter's scale."""
         plain = np.exp(scaled) if self.log else scaled
         if self.step is not None:
             plain = self.low + np.round((plain - self.low) / self.step) * self.step
         return np.clip(plain, self.low, self.high)
+
+
+def _between(scaled: Floats, low: float, high: float) -> Floats:
+    """Shares of a range, which may be wider than the largest number."""
+    return (scaled / 2 - low / 2) / (high / 2 - low / 2)
 
 
 def dimension_of(name: str, parameter: SpaceParameter) -> Dimension:

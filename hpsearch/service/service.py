@@ -31,6 +31,7 @@ from hpsearch.service.claims import Claim, Claims
 from hpsearch.service.histories import Histories
 from hpsearch.service.markers import Markers
 from hpsearch.service.optuna_port import ServicePort
+from hpsearch.service.understanding import Understanding
 from hpsearch.settings import Settings
 from hpsearch.spec import parse_study
 from hpsearch.store import artifacts, events, reports, studies, trials, workers
@@ -78,6 +79,8 @@ class Service:
         self.markers = Markers(self._database)
         self.optuna = ServicePort(self._database)
         """Optuna's storage interface."""
+        self.understanding = Understanding(self._database)
+        """Importances, figures, a summary."""
         self._histories = Histories(self._database)
         self._claims = Claims(self._database, self._histories, settings.lease_seconds)
         self._closing = threading.Event()
@@ -210,6 +213,7 @@ class Service:
             study_id = studies.lock(tx, name).id
             studies.remove(tx, study_id)
         self._histories.forget(study_id)
+        self.understanding.forget(study_id)
         self.markers.forget(name)
         self._files.discard_study(study_id)
 

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import sys
 import uuid
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +115,136 @@ def test_a_misspelt_state_is_told_the_near_one(connected: Command, study: StudyH
     answer = connected("study", "trials", study.name, "--state", "complet")
     assert answer.code == 1
     assert "did you mean 'complete'?" in answer.complaints
+
+
+def test_importances(connected: Command, client: Client, study: StudyHandle) -> None:
+    assert "too few trials" in connected("study", "importances", study.name).output
+    study.retry_failed()
+    while (trial := study.ask()) is not None:
+        trial.tell(trial.parameters["x"])
+    path = f"studies/{study.name}/importances"
+    for method in ("ped_anova", "fanova"):
+        answer = connected("study", "importances", study.name, "--method", method)
+        assert [row[0] for row in answer.rows[:2]] == ["parameter", "x"]
+        assert f"{method}, 10 of 10 trials" in answer.output
+        shown = connected("study", "importances", study.name, "--method", method, "--json")
+        assert shown.json == client.get_json(path, method=method)
+    wrong = connected("study", "importances", study.name, "--method", "shaply")
+    assert (wrong.code, "did you mean 'shapley'?" in wrong.complaints) == (1, True)
+
+
+def test_plot(connected: Command, study: StudyHandle, tmp_path: Path) -> None:
+    page, numbers = tmp_path / "history.html", tmp_path / "history.json"
+    assert connected("study", "plot", study.name, "--to", str(page)).code == 0
+    assert "plotly.js v" in page.read_text(encoding="utf-8")
+    assert (
+        connected("study", "plot", study.name, "--kind", "slices", "--parameter", "x", "--to", str(numbers)).code == 0
+    )
+    assert json.loads(numbers.read_text())["layout"]["xaxis"]["title"]["text"] == "x"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["history.html", "history.json", "study.json"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--to", "history.pgn"], "did you mean 'png'?"),
+        (["--to", "history"], "must end in one of .html"),
+        (["--to", "h.json", "--kind", "slcies"], "did you mean 'slices'?"),
+        (["--to", "h.json", "--kind", "slices", "--parameter", "y"], "known: x"),
+        (["--to", "/nowhere/h.json"], "cannot be written"),
+    ],
+    ids=str,
+)
+def test_plot_refuses(connected: Command, study: StudyHandle, arguments: list[str], complaint: str) -> None:
+    answer = connected("study", "plot", study.name, *arguments)
+    assert (answer.code, answer.output) == (1, "")
+    assert complaint in answer.complaints
+
+
+def test_an_image_without_a_browser_says_what_it_needs(
+    connected: Command, study: StudyHandle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "kaleido", None)
+    answer = connected("study", "plot", study.name, "--to", str(tmp_path / "h.png"))
+    assert answer.code == 1
+    assert "pip install 'hpsearch[plot]'" in answer.complaints
+    assert "--to file.html" in answer.complaints
+
+
+class Elements(HTMLParser):
+    """A page's elements, and the JSON in its scripts."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.figures: list[Any] = []
+        self._is_json = False
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [str(value) for name, value in attrs if name in ("src", "href", "onerror")]
+        self._is_json = ("type", "application/json") in attrs
+
+    def handle_data(self, data: str) -> None:
+        if self._is_json:
+            self.figures.append(json.loads(data))
+        self._is_json = False
+
+
+def test_a_report_holds_all_that_it_needs_and_users_text_as_text(
+    connected: Command, client: Client, tmp_path: Path
+) -> None:
+    evil = '</script><img src=x onerror="alert(1)"> 日本 &amp; \u2028'
+    raw = loop_study(
+        name=f"bowl-{uuid.uuid4().hex}",
+        description=evil,
+        space={
+            "x": {"type": "float", "low": -10, "high": 10},
+            "kind": {"type": "categorical", "choices": [evil, "flat"]},
+        },
+        budget={"trials": 16},
+    )
+    raw["objective"] |= {"metric": evil, "settings": {"file": evil}}
+    study = client.create_study(raw)
+    while (trial := study.ask(worker="box")) is not None:
+        if trial.number % 8 == 7:
+            trial.fail(f"diverged: {evil}")
+            continue
+        trial.report(1, trial.parameters["x"] ** 2 + 1)
+        trial.tell(trial.parameters["x"] ** 2, {evil: 1.5})
+    to = tmp_path / "report.html"
+    answer = connected("study", "report", study.name, "--to", str(to))
+    assert answer.code == 0, answer.complaints
+    page = to.read_text(encoding="utf-8")
+    found = Elements(page)
+    assert "img" not in found.tags
+    assert found.links == []
+    assert found.tags.count("script") == len(found.figures) + 2
+    assert {item["layout"]["meta"]["kind"] for item in found.figures} >= {"history", "slices", "learning_curves"}
+    assert "&lt;/script&gt;&lt;img src=x onerror=&quot;alert(1)&quot;&gt; 日本 &amp;amp;" in page
+    for title in ("Found", "What mattered", "How it went", "Ended otherwise", "Searched"):
+        assert f"<h2>{title}</h2>" in page
+    assert "<h2>How sure</h2>" not in page  # nothing was confirmed
+    assert "default-src &#x27;none&#x27;" in page or "default-src 'none'" in page
+
+
+def test_a_report_of_a_study_that_has_hardly_begun(connected: Command, client: Client, file: Path) -> None:
+    study = client.create_study(file)
+    to = file.with_name("report.html")
+    assert connected("study", "report", study.name, "--to", str(to)).code == 0
+    assert "No trial is complete yet." in to.read_text(encoding="utf-8")
+
+
+def test_a_report_shows_what_fresh_seeds_gave_where_the_study_says_it() -> None:
+    from hpsearch.cli.report import _confirmed
+
+    told = {"confirmation": {"seeds": 5, "trials": [{"number": 3, "mean": 0.5, "values": [0.4, 0.6]}, {"number": 1}]}}
+    shown = "".join(_confirmed(told))
+    for text in ("seeds", "mean", "0.5", "[0.4, 0.6]"):
+        assert text in shown
+    assert list(_confirmed({"confirmation": None})) == []
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv"])

@@ -1,0 +1,185 @@
+"""`hpsearch study report`: a study in one HTML file: what was searched, found, how sure, what mattered, how it went."""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from hpsearch import __version__
+from hpsearch.cli import page
+from hpsearch.cli.output import shown, shown_parameters
+from hpsearch.cli.plot import plotly
+from hpsearch.client import Client, StudyHandle
+from hpsearch.insights import Summary
+from hpsearch.spec import CategoricalParameter, SpaceParameter
+from hpsearch.studies import Study
+
+MATTERED = ("importances", "slices", "contour", "parallel_coordinates", "ranks")
+WENT = ("history", "learning_curves", "edf", "timeline")
+CONFIRMED = ("confirmation", "confirm", "confirmed")
+"""Where a study's JSON may say what fresh seeds gave."""
+MOST_TEXT = 300
+
+
+def report(client: Client, name: str) -> str:
+    """The file. Raises `StudyNotFound`; `ConfigurationError` where Plotly is missing."""
+    plotly()
+    from plotly.offline import get_plotlyjs
+
+    study = client.study(name)
+    summary = study.summary(10)
+    figures = {kind: study.figure(kind) for kind in (*MATTERED, *WENT)}
+    whole = client.get_json(f"studies/{study.name}")
+    blocks = [
+        _head(study.info, summary),
+        page.section("Found", _found(study.info, summary)),
+        page.section("How sure", *_confirmed(whole)),
+        page.section("What mattered", _mattered(study), *_drawn(figures, MATTERED)),
+        page.section("How it went", *_drawn(figures, WENT)),
+        page.section("Ended otherwise", _endings(summary)),
+        page.section("Searched", *_searched(study.info)),
+        _foot(summary),
+    ]
+    return page.page(f"{study.name} - hpsearch", "\n".join(filter(None, blocks)), get_plotlyjs())
+
+
+def _head(study: Study, summary: Summary) -> str:
+    spec, counts = study.spec, study.counts
+    of = "" if spec.budget_trials is None else f" of {spec.budget_trials}"
+    stands = f"{study.state}{f': {study.reason}' if study.reason else ''}"
+    best = "-" if study.best_value is None else f"{study.best_value:.6g}"
+    wall = None if study.started_at is None else (study.ended_at or datetime.now(UTC)) - study.started_at
+    items = [
+        (f"best {spec.objective.metric} ({spec.objective.direction})", best, "best"),
+        ("trials finished", f"{counts.finished}{of}", ""),
+        ("complete, pruned, failed", f"{counts.complete}, {counts.pruned}, {counts.failed}", ""),
+        ("wall clock", "-" if wall is None else _duration(wall.total_seconds()), ""),
+        ("computing, all workers", _duration(summary.compute_seconds), ""),
+        ("workers", str(summary.workers), ""),
+    ]
+    described = page.paragraph(spec.description, "description") if spec.description else ""
+    return f"<h1>{page.text(study.name)}</h1>{page.paragraph(stands, 'soft')}{described}{page.cards(items)}"
+
+
+def _found(study: Study, summary: Summary) -> str:
+    """The ten best trials, a column a parameter."""
+    names = list(study.spec.space) or sorted({name for trial in summary.top for name in trial.parameters})
+    others = sorted({name for trial in summary.top for name in trial.metrics} - {study.spec.objective.metric})[:4]
+    rows = [
+        [
+            trial.number,
+            trial.value,
+            *(_short(trial.parameters.get(name)) for name in names),
+            *(trial.metrics.get(name) for name in others),
+        ]
+        for trial in summary.top
+    ]
+    if not rows:
+        return page.paragraph("No trial is complete yet.", "soft")
+    return page.table(["trial", study.spec.objective.metric, *names, *others], rows, best=0)
+
+
+def _short(value: object) -> object:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else _cut(shown(value))
+
+
+def _cut(value: str) -> str:
+    return value if len(value) <= MOST_TEXT else value[: MOST_TEXT - 1] + "…"
+
+
+def _confirmed(study: Mapping[str, Any]) -> Iterator[str]:
+    """What fresh seeds gave, if the study's JSON says so."""
+    for key in CONFIRMED:
+        if study.get(key):
+            yield from _told(study[key])
+
+
+def _told(value: Any) -> Iterator[str]:
+    """Whatever JSON as tables."""
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        columns = list(dict.fromkeys(name for item in value for name in item))
+        yield page.table(columns, [[_plain(item.get(name)) for name in columns] for item in value])
+    elif isinstance(value, dict):
+        plain = {name: item for name, item in value.items() if not isinstance(item, dict | list)}
+        yield page.table(["", ""], [[name, _plain(item)] for name, item in plain.items()])
+        for name, item in value.items():
+            if name not in plain:
+                yield f"<h3>{page.text(name.replace('_', ' '))}</h3>"
+                yield from _told(item)
+    else:
+        yield page.paragraph(_plain(value))
+
+
+def _plain(value: Any) -> object:
+    if isinstance(value, dict):
+        return _cut(shown_parameters(value))
+    return _cut(json.dumps(value, ensure_ascii=False)) if isinstance(value, list) else value
+
+
+def _mattered(study: StudyHandle) -> str:
+    found = study.importances()
+    if found.note:
+        return page.paragraph(f"Importances: {found.note}.", "soft")
+    first = found.importances[0]
+    return page.paragraph(
+        f"{first.parameter} mattered most: {first.importance:.0%} of what leads to the best tenth of the trials "
+        f"(PED-ANOVA over {found.used} of {found.of} trials: {found.rule})."
+    )
+
+
+def _drawn(figures: Mapping[str, Mapping[str, Any]], kinds: tuple[str, ...]) -> Iterator[str]:
+    for kind in kinds:
+        if figures[kind]["data"]:
+            yield page.figure(kind, figures[kind])
+
+
+def _endings(summary: Summary) -> str:
+    rows = [
+        [ending.count, ending.state, _cut(ending.reason or "-"), ", ".join(map(str, ending.numbers))]
+        for ending in summary.endings
+    ]
+    return page.table(["trials", "state", "reason (the first one's)", "such as"], rows)
+
+
+def _searched(study: Study) -> Iterator[str]:
+    spec = study.spec
+    yield page.table(["parameter", "type", "values"], [_range(name, item) for name, item in spec.space.items()])
+    settings: list[list[object]] = [[name, _short(value)] for name, value in spec.objective.settings.items()]
+    if settings:
+        yield "<h3>The same in every trial</h3>" + page.table(["", ""], settings)
+    budget = {name: value for name, value in spec.budget.model_dump(mode="json").items() if value is not None}
+    rows: list[list[object]] = [
+        ["objective", spec.objective.name or "a loop of the user's own"],
+        ["metric", f"{spec.objective.metric} ({spec.objective.direction})"],
+        ["sampler", shown_parameters(spec.sampler.model_dump(mode="json"))],
+        ["pruner", shown_parameters(spec.pruner.model_dump(mode="json"))],
+        ["budget", shown_parameters(budget)],
+        ["seed", spec.seed],
+    ]
+    yield "<h3>How</h3>" + page.table(["", ""], rows)
+
+
+def _range(name: str, parameter: SpaceParameter) -> list[object]:
+    if isinstance(parameter, CategoricalParameter):
+        return [name, parameter.type, _cut(", ".join(shown(choice) for choice in parameter.choices))]
+    low, high = getattr(parameter, "low", None), getattr(parameter, "high", None)
+    if low is None or high is None:
+        return [name, str(getattr(parameter, "type", "")), _cut(parameter.model_dump_json())]
+    step = f", in steps of {parameter.step:g}" if parameter.step not in (None, 1) else ""
+    return [name, parameter.type, f"{low:g} … {high:g}{', logarithmic' if parameter.log else ''}{step}"]
+
+
+def _duration(seconds: float) -> str:
+    """`1 h 05 min`, `12 min 30 s`, `4.2 s`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min"
+
+
+def _foot(summary: Summary) -> str:
+    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"<footer>hpsearch {page.text(__version__)}, {made}, study's revision {summary.revision}</footer>"

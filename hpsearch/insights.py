@@ -1,0 +1,102 @@
+"""What is understood of a study: values that go over the wire as JSON."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hpsearch.trials import Trial, TrialState
+
+Method = Literal["ped_anova", "fanova", "shapley"]
+METHODS: tuple[Method, ...] = ("ped_anova", "fanova", "shapley")
+
+RULE = (
+    "complete trials count with their value; pruned and diverged ones as no better than the worst complete one; "
+    "trials that failed otherwise, run or wait are left out"
+)
+"""Which trials importances look at, and how."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Importance:
+    """How much a parameter matters."""
+
+    parameter: str
+    importance: float
+    """A share: of all parameters' importance (`ped_anova`, `shapley`), of the variance (`fanova`)."""
+    deviation: float | None = None
+    """Standard deviation over the trees of the forest; None where there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interaction:
+    """How much two parameters matter together, beyond what each does alone."""
+
+    parameters: tuple[str, str]
+    importance: float
+    """A share of the variance."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Importances:
+    """Which parameters mattered, the most important first."""
+
+    study: str
+    revision: int
+    """Of the study, when it was looked at."""
+    method: Method
+    importances: tuple[Importance, ...]
+    interactions: tuple[Interaction, ...] = ()
+    """Of `fanova` alone, the strongest first."""
+    used: int
+    """Trials that were looked at."""
+    of: int
+    """Trials that count; where more than were looked at, a random sample was."""
+    counts: dict[str, int]
+    """How many of them are complete, pruned, diverged."""
+    rule: str = RULE
+    note: str | None = None
+    """Why there is nothing to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A trial as analyses look at it: what it tried and what came of it. Times are seconds since the epoch."""
+
+    number: int
+    state: TrialState
+    parameters: dict[str, str | int | float | bool | None]
+    value: float | None
+    last_step: int | None
+    last_value: float | None
+    started_at: float | None
+    finished_at: float | None
+    worker: str | None
+    reason: str | None
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """Trials that ended alike."""
+
+    state: TrialState
+    reason: str | None
+    """The first one's; reasons that differ in numbers alone are taken together."""
+    count: int
+    numbers: tuple[int, ...]
+    """The first few of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What came of a study, in short."""
+
+    study: str
+    revision: int
+    top: tuple[Trial, ...]
+    """The best complete trials, the best first."""
+    endings: tuple[Ending, ...]
+    """How trials ended that are not complete, the most frequent first."""
+    compute_seconds: float
+    """Of all trials' last attempts together."""
+    workers: int
+    """How many had a part in it."""

@@ -1,0 +1,195 @@
+"""A study's trials in columns, as analyses and figures look at them: like a sampler's history, with times, workers and
+reasons beside it."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.insights import Outcome
+from hpsearch.search.space import Dimension, Floats, Space
+from hpsearch.spec import StudySpec
+from hpsearch.trials import Parameters, TrialState
+
+Numbers = NDArray[np.intp]
+Codes = NDArray[np.int32]
+
+STATES = tuple(TrialState)
+_CODES = {state: code for code, state in enumerate(STATES)}
+_COMPLETE, _PRUNED, _FAILED = (_CODES[state] for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED))
+_UNKNOWN = -1
+_FIRST_CAPACITY = 256
+_DIVERGED = re.compile(r"diverged|reported (nan|[+-]?inf(inity)?) ", re.IGNORECASE)
+LOG_RATIO = 100.0
+"""A range that was seen, not given, is shown on a logarithmic scale where its ends differ by more."""
+MOST_CHOICES = 1000
+"""Of a parameter that was seen, not given."""
+
+
+def is_divergence(reason: str | None) -> bool:
+    """Whether a failed trial's reason says that it diverged."""
+    return reason is not None and _DIVERGED.match(reason) is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A study's trials at a revision. A row a trial, in the order of their numbers."""
+
+    spec: StudySpec
+    revision: int
+    dimensions: tuple[Dimension, ...]
+    points: Floats
+    """Coordinates [trials, dimensions]; NaN where a trial has no such parameter."""
+    states: Codes
+    """Positions in `STATES`; -1 for a trial that is not known."""
+    values: Floats
+    """Of complete trials; NaN for others."""
+    last_steps: Floats
+    last_values: Floats
+    """The furthest report; NaN without one."""
+    started: Floats
+    finished: Floats
+    """Seconds since the epoch; NaN where not yet."""
+    workers: Codes
+    """Positions in `worker_names`; -1 for none."""
+    worker_names: tuple[str, ...]
+    reasons: Codes
+    """Positions in `reason_texts`; -1 for none."""
+    reason_texts: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    @property
+    def sign(self) -> float:
+        """-1 where more is better: `sign * values` is to be minimised."""
+        return -1.0 if self.spec.objective.direction == "maximize" else 1.0
+
+    def complete(self) -> Numbers:
+        """Numbers of the complete trials."""
+        return np.flatnonzero((self.states == _COMPLETE) & np.isfinite(self.values))
+
+    def pruned(self) -> Numbers:
+        return np.flatnonzero(self.states == _PRUNED)
+
+    def diverged(self) -> Numbers:
+        """Numbers of the failed trials whose reason says so."""
+        wanted = [code for code, text in enumerate(self.reason_texts) if is_divergence(text)]
+        return np.flatnonzero((self.states == _FAILED) & np.isin(self.reasons, wanted))
+
+    def ranked(self) -> Numbers:
+        """Numbers of the complete trials, the best first; of equals the one with the lower number."""
+        complete = self.complete()
+        return complete[np.argsort(self.sign * self.values[complete], kind="stable")]
+
+
+class GrowingTable:
+    """The table of a study that goes on. Not thread-safe."""
+
+    def __init__(self, spec: StudySpec) -> None:
+        self.spec = spec
+        self.revision = 0
+        """The newest change that is in here."""
+        self._space = Space(spec.space)
+        self._parameters: dict[int, Parameters] = {}  # of a study without a space: scripts define it as they run
+        self._size = 0
+        self._columns: dict[str, NDArray[Any]] = {
+            "points": np.full((_FIRST_CAPACITY, len(self._space)), np.nan),
+            "states": np.full(_FIRST_CAPACITY, _UNKNOWN, dtype=np.int32),
+            "workers": np.full(_FIRST_CAPACITY, _UNKNOWN, dtype=np.int32),
+            "reasons": np.full(_FIRST_CAPACITY, _UNKNOWN, dtype=np.int32),
+        } | {
+            name: np.full(_FIRST_CAPACITY, np.nan)
+            for name in ("values", "last_steps", "last_values", "started", "finished")
+        }
+        self._workers: dict[str, int] = {}
+        self._reasons: dict[str, int] = {}
+
+    def update(self, changes: Iterable[Outcome]) -> None:
+        """Take in trials that are new or changed their state."""
+        columns = self._columns
+        for trial in changes:
+            number = trial.number
+            self._make_room(number + 1)
+            columns = self._columns
+            if self.spec.space:
+                columns["points"][number] = self._space.point(trial.parameters)
+            else:
+                self._parameters[number] = trial.parameters
+            columns["states"][number] = _CODES[trial.state]
+            columns["values"][number] = _number(trial.value if trial.state is TrialState.COMPLETE else None)
+            columns["last_steps"][number] = _number(trial.last_step)
+            columns["last_values"][number] = _number(trial.last_value)
+            columns["started"][number] = _number(trial.started_at)
+            columns["finished"][number] = _number(trial.finished_at)
+            columns["workers"][number] = _code(self._workers, trial.worker)
+            columns["reasons"][number] = _code(self._reasons, trial.reason)
+            self.revision = max(self.revision, trial.revision)
+
+    def _make_room(self, size: int) -> None:
+        if size <= self._size:
+            return
+        capacity = len(self._columns["states"])
+        if size > capacity:
+            more = max(size, 2 * capacity) - capacity
+            for name, column in self._columns.items():
+                nothing = np.nan if column.dtype.kind == "f" else _UNKNOWN
+                new = np.full((more, *column.shape[1:]), nothing, dtype=column.dtype)
+                self._columns[name] = np.concatenate([column, new])
+        self._size = size
+
+    def table(self) -> Table:
+        """As it is now; later changes do not show in it."""
+        columns = {name: column[: self._size].copy() for name, column in self._columns.items()}
+        dimensions = self._space.dimensions
+        if not self.spec.space:
+            dimensions = seen_dimensions(self._parameters.values())
+            columns["points"] = np.full((self._size, len(dimensions)), np.nan)
+            for number, parameters in self._parameters.items():
+                columns["points"][number] = _point(dimensions, parameters)
+        return Table(
+            spec=self.spec,
+            revision=self.revision,
+            dimensions=dimensions,
+            worker_names=tuple(self._workers),
+            reason_texts=tuple(self._reasons),
+            **columns,
+        )
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _code(known: dict[str, int], text: str | None) -> int:
+    return _UNKNOWN if text is None else known.setdefault(text, len(known))
+
+
+def _point(dimensions: Iterable[Dimension], parameters: Parameters) -> list[float]:
+    return [
+        dimension.coordinate(parameters[dimension.name]) if dimension.name in parameters else math.nan
+        for dimension in dimensions
+    ]
+
+
+def seen_dimensions(configurations: Iterable[Parameters]) -> tuple[Dimension, ...]:
+    """The space that configurations cover, for a study that says none: ranges from the least to the greatest."""
+    seen: dict[str, dict[Any, None]] = {}
+    for parameters in configurations:
+        for name, value in parameters.items():
+            seen.setdefault(name, {})[value] = None
+    return tuple(_seen_dimension(name, values) for name, values in seen.items())
+
+
+def _seen_dimension(name: str, values: Mapping[Any, None]) -> Dimension:
+    if all(isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) for value in values):
+        low, high = float(min(values)), float(max(values))
+        log = low > 0 and high / low >= LOG_RATIO
+        whole = all(isinstance(value, int) for value in values)
+        return Dimension(name, low, high, log, 1.0 if whole else None, None, whole)
+    choices = tuple(values)[:MOST_CHOICES]
+    return Dimension(name, 0.0, float(len(choices) - 1), False, 1.0, choices, False)

@@ -1,0 +1,177 @@
+"""What is understood of studies: which parameters mattered, what came of the trials, and figures of it all. Only reads;
+the work of each answer is bounded, also for a study of 100,000 trials."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import numpy as np
+
+from hpsearch.errors import Fault, InvalidInput, near
+from hpsearch.figures import KINDS, Look
+from hpsearch.figures.look import Curves
+from hpsearch.insights import METHODS, Ending, Importances, Method, Summary
+from hpsearch.search import importances as searched
+from hpsearch.search.table import STATES, Table
+from hpsearch.service.answers import Answers
+from hpsearch.service.tables import Tables
+from hpsearch.store import outcomes, studies
+from hpsearch.store.database import Database
+from hpsearch.studies import Study
+from hpsearch.trials import TrialState
+
+MOST_TOP = 100
+MOST_ENDINGS = 20
+MOST_STEPS = 200
+"""Of a learning curve."""
+FORMS = ("figure", "data")
+_NUMBERS_SHOWN = 5
+_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A figure, or its numbers."""
+
+    content: Mapping[str, Any]
+    """JSON."""
+    revision: int
+    keeps: bool
+    """Whether it stays as it is until the study's revision changes."""
+
+
+class Understanding:
+    """Answers about studies. Thread-safe. Methods take up to seconds: not for threads that others wait for."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._tables = Tables(database)
+        self._answers = Answers()
+
+    def forget(self, study_id: int) -> None:
+        """The study was deleted."""
+        self._tables.forget(study_id)
+
+    def importances(self, name: str, method: str = "ped_anova") -> Importances:
+        """Which parameters mattered. Raises `StudyNotFound`; `InvalidInput` for an unknown method, or one that needs
+        scikit-learn where that is not installed."""
+        if faults := _unknown("method", method, METHODS):
+            raise InvalidInput(faults=faults)
+        study = self._find(name)
+        known: Method = next(item for item in get_args(Method) if item == method)
+        return self._answers.get(
+            (study.id, "importances", known),
+            study.revision,
+            lambda: searched.importances(self._tables.table(study), known),
+        )
+
+    def summary(self, name: str, count: int = 10) -> Summary:
+        """The best trials, and how the others ended. Raises `StudyNotFound`, `InvalidInput`."""
+        if not 1 <= count <= MOST_TOP:
+            raise InvalidInput(faults=[Fault("count", f"must be from 1 to {MOST_TOP}, not {count}")])
+        study = self._find(name)
+        return self._answers.get((study.id, "summary", count), study.revision, lambda: self._summed_up(study, count))
+
+    def _summed_up(self, study: Study, count: int) -> Summary:
+        table = self._tables.table(study)
+        numbers = [int(number) for number in table.ranked()[:count]]
+        with self._database.read() as tx:
+            top = outcomes.trials_of(tx, study, numbers)
+        seconds = table.finished - table.started
+        return Summary(
+            study=study.name,
+            revision=table.revision,
+            top=tuple(top),
+            endings=tuple(endings_of(table)),
+            compute_seconds=float(np.nansum(np.clip(seconds, 0, None))),
+            workers=len(table.worker_names),
+        )
+
+    def figure(self, name: str, kind: str, parameters: Sequence[str] = (), form: str = "figure") -> Drawing:
+        """A figure of a study: a Plotly figure, or (`form` is "data") the numbers in it.
+
+        `parameters` are those to show, the most important ones where none is named. Raises `StudyNotFound`,
+        `InvalidInput` with the near name for an unknown kind, form or parameter.
+        """
+        kind = kind.replace("-", "_")
+        faults = [*_unknown("kind", kind, KINDS), *_unknown("form", form, FORMS)]
+        if faults:
+            raise InvalidInput(faults=faults)
+        study = self._find(name)
+        table = self._tables.table(study)
+        _check_parameters(table, kind, parameters)
+        look = Look(
+            table=table,
+            parameters=tuple(parameters),
+            importances=lambda: self.importances(name),
+            curves=lambda numbers: self._curves(study, numbers),
+        )
+        # what follows reports is old as soon as it is drawn, unless the study has ended
+        keeps = study.state.has_ended or not KINDS[kind].follows_reports
+        data = (
+            self._answers.get((study.id, kind, *parameters), table.revision, lambda: KINDS[kind].data(look))
+            if keeps
+            else KINDS[kind].data(look)
+        )
+        about = {"study": study.name, "kind": kind, "revision": table.revision}
+        if form == "data":
+            return Drawing({**about, "data": data}, table.revision, keeps)
+        figure = KINDS[kind].draw(data)
+        figure["layout"]["meta"] = about
+        return Drawing(figure, table.revision, keeps)
+
+    def _curves(self, study: Study, numbers: Sequence[int]) -> Curves:
+        with self._database.read() as tx:
+            return outcomes.curves_of(tx, study.id, numbers, MOST_STEPS)
+
+    def _find(self, name: str) -> Study:
+        with self._database.read() as tx:
+            return studies.find(tx, name)
+
+
+def _unknown(path: str, name: str, known: Iterable[str]) -> list[Fault]:
+    names = list(known)
+    if name in names:
+        return []
+    return [Fault(path, f"{name[:80]!r} is not known; known: {', '.join(names)}", near(name, names))]
+
+
+def _check_parameters(table: Table, kind: str, parameters: Sequence[str]) -> None:
+    """Raises `InvalidInput`."""
+    most, names = KINDS[kind].parameters, [dimension.name for dimension in table.dimensions]
+    faults = []
+    if parameters and most is None:
+        faults.append(Fault("parameter", f"{kind} shows no parameters to choose from"))
+    elif most is not None and len(parameters) > most:
+        faults.append(Fault("parameter", f"at most {most} fit into {kind}, not {len(parameters)}"))
+    elif kind in ("contour", "ranks") and len(parameters) == 1:
+        faults.append(Fault("parameter", f"{kind} needs two, not one"))
+    for place, name in enumerate(parameters):
+        faults += _unknown(f"parameter.{place}", name, names)
+        if name in parameters[:place]:
+            faults.append(Fault(f"parameter.{place}", f"{name!r} is there already"))
+    if faults:
+        raise InvalidInput(faults=faults)
+
+
+def endings_of(table: Table) -> Sequence[Ending]:
+    """Trials that ended other than complete, those of one kind of reason together; the most frequent first."""
+    kinds = [None if text is None else _NUMBER.sub("#", text) for text in (*table.reason_texts, None)]
+    groups: dict[tuple[TrialState, str | None], list[int]] = {}
+    ended = (TrialState.PRUNED, TrialState.FAILED, TrialState.CANCELLED)
+    for number in np.flatnonzero(np.isin(table.states, [STATES.index(state) for state in ended])):
+        key = STATES[table.states[number]], kinds[table.reasons[number]]
+        groups.setdefault(key, []).append(int(number))
+    found = [
+        Ending(
+            state=state, reason=_reason(table, numbers[0]), count=len(numbers), numbers=tuple(numbers[:_NUMBERS_SHOWN])
+        )
+        for (state, _), numbers in groups.items()
+    ]
+    return sorted(found, key=lambda ending: -ending.count)[:MOST_ENDINGS]
+
+
+def _reason(table: Table, number: int) -> str | None:
+    code = table.reasons[number]
+    return None if code < 0 else table.reason_texts[code]

@@ -1,0 +1,154 @@
+"""What is understood of a study, from the database to the answer, on both databases."""
+
+import threading
+
+import pytest
+
+from hpsearch.errors import InvalidInput, StudyNotFound
+from hpsearch.insights import METHODS
+from hpsearch.service import Service
+from hpsearch.service.answers import Answers
+from hpsearch.trials import Report, Result, TrialState
+from tests.conftest import Clock, ServiceFactory, loop_study
+
+UNIT = {"type": "float", "low": 0.0, "high": 1.0}
+
+
+def told(service: Service, count: int, clock: Clock | None = None) -> None:
+    """Trials of the study "bowl", told as 10 a + b; of ten, one is pruned, one fails, one diverges."""
+    for assignment in service.ask("bowl", count, worker="laptop"):
+        lease, given = assignment.lease, assignment.parameters
+        service.report([Report(lease=lease, step=1, value=5.0), Report(lease=lease, step=2, value=4.0)])
+        if clock:
+            clock.advance(2.0)
+        ended = {
+            3: Result(lease=lease, state=TrialState.PRUNED, reason=f"rung 1: 4.0 is worse than {lease.number}"),
+            5: Result(lease=lease, state=TrialState.FAILED, reason="out of memory"),
+            7: Result(lease=lease, state=TrialState.FAILED, reason="diverged: loss is nan in epoch 2"),
+        }
+        value = 10 * float(given["a"] or 0) + float(given["b"] or 0)
+        service.tell_one(ended.get(lease.number % 10, Result(lease=lease, state=TrialState.COMPLETE, values=(value,))))
+
+
+@pytest.fixture
+def study(service: Service) -> str:
+    raw = loop_study(space={"a": UNIT, "b": UNIT, "c": UNIT}, budget={"trials": 1000})
+    service.create_study(raw)
+    return "bowl"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_importances_follow_the_study(service: Service, study: str, method: str) -> None:
+    assert "too few trials" in str(service.understanding.importances(study, method).note)
+    told(service, 60)
+    found = service.understanding.importances(study, method)
+    assert found.importances[0].parameter == "a"
+    assert (found.used, found.counts) == (54, {"complete": 42, "pruned": 6, "diverged": 6})
+    assert found.revision == service.get_study(study).revision
+
+
+def test_another_server_sees_what_this_one_does(make_service: ServiceFactory) -> None:
+    one, other = make_service(), make_service()
+    one.create_study(loop_study(space={"a": UNIT, "b": UNIT}, budget={"trials": 1000}))
+    for service in (one, other, one):
+        told(service, 20)
+        assert one.understanding.importances("bowl") == other.understanding.importances("bowl")
+        assert one.understanding.summary("bowl") == other.understanding.summary("bowl")
+
+
+def test_the_summary_names_the_best_and_why_others_ended(service: Service, study: str, clock: Clock) -> None:
+    told(service, 40, clock)
+    found = service.understanding.summary(study, 3)
+    complete = service.list_trials(study, [TrialState.COMPLETE]).items
+    assert list(found.top) == sorted(complete, key=lambda trial: trial.value or 0)[:3]
+    assert [(ending.state, ending.count) for ending in found.endings] == [("pruned", 4), ("failed", 4), ("failed", 4)]
+    reasons = {ending.reason for ending in found.endings}
+    assert reasons == {"rung 1: 4.0 is worse than 3", "out of memory", "diverged: loss is nan in epoch 2"}
+    assert found.workers == 1
+    assert found.compute_seconds == pytest.approx(sum(2.0 * (turn + 1) for turn in range(40)))
+
+
+def test_a_deleted_study_leaves_nothing_behind(service: Service, study: str) -> None:
+    told(service, 20)
+    assert service.understanding.importances(study).used == 18
+    service.delete_study(study)
+    with pytest.raises(StudyNotFound):
+        service.understanding.importances(study)
+    service.create_study(loop_study(space={"a": UNIT, "b": UNIT}))
+    assert service.understanding.importances(study).used == 0
+
+
+def test_what_is_asked_wrongly_is_told(service: Service, study: str) -> None:
+    with pytest.raises(InvalidInput, match="did you mean 'fanova'"):
+        service.understanding.importances(study, "fannova")
+    for count in (0, 101, -1):
+        with pytest.raises(InvalidInput, match="from 1 to 100"):
+            service.understanding.summary(study, count)
+
+
+def test_an_answer_is_found_once_a_revision_and_a_slow_one_less_often() -> None:
+    clock = Clock()
+    answers, found = Answers(clock), list[int]()
+
+    def find(seconds: float) -> int:
+        clock.advance(seconds)
+        found.append(len(found))
+        return found[-1]
+
+    assert [answers.get("quick", revision, lambda: find(0.1)) for revision in (1, 1, 2)] == [0, 0, 1]
+    assert [answers.get("slow", revision, lambda: find(1.0)) for revision in (1, 2, 3)] == [2, 2, 2]
+    clock.advance(10.1)
+    assert answers.get("slow", 3, lambda: find(1.0)) == 3
+
+
+def test_two_who_ask_the_same_at_once_wait_for_one_finding() -> None:
+    answers, asked, begun = Answers(), list[str](), threading.Event()
+
+    def find() -> str:
+        asked.append("once")
+        begun.wait(5)
+        return "found"
+
+    got: list[str] = []
+    threads = [threading.Thread(target=lambda: got.append(answers.get("key", 1, find))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    begun.set()
+    for thread in threads:
+        thread.join(10)
+    assert (got, asked) == (["found"] * 3, ["once"])
+
+
+def test_a_finding_that_fails_is_tried_again() -> None:
+    answers = Answers()
+    with pytest.raises(ZeroDivisionError):
+        answers.get("key", 1, lambda: 1 // 0)
+    assert answers.get("key", 1, lambda: "found") == "found"
+
+
+def test_learning_curves_are_thinned_in_the_database(service: Service, study: str) -> None:
+    (assignment,) = service.ask(study)
+    (short,) = service.ask(study)
+    service.report([Report(lease=assignment.lease, step=10 * step, value=float(step)) for step in range(1, 1002)])
+    service.report([Report(lease=short.lease, step=step, value=0.0) for step in (1, 2)])
+    service.tell_one(Result(lease=assignment.lease, state=TrialState.COMPLETE, values=(1.0,)))
+    drawing = service.understanding.figure(study, "learning_curves", form="data")
+    curves = {curve["number"]: curve["steps"] for curve in drawing.content["data"]["curves"]}
+    assert 150 < len(curves[0]) <= 202
+    assert (curves[0][0], curves[0][-1]) == (10, 10_010)
+    assert not drawing.keeps
+
+
+def test_learning_curves_show_what_was_reported_since(service: Service, study: str) -> None:
+    """A report changes no revision."""
+    (assignment,) = service.ask(study)
+
+    def steps() -> list[int]:
+        found = service.understanding.figure(study, "learning_curves", form="data").content["data"]["curves"]
+        return [step for curve in found for step in curve["steps"]]
+
+    assert steps() == []
+    service.report([Report(lease=assignment.lease, step=1, value=1.0)])
+    service.tell_one(Result(lease=service.ask(study)[0].lease, state=TrialState.COMPLETE, values=(1.0,)))
+    service.report([Report(lease=assignment.lease, step=2, value=1.0)])
+    assert steps() == [1, 2]
