@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from hpsearch.objectives.objective import ObjectiveInfo
 from hpsearch.spec import Float, Int, ParameterName, Value
 
 Text = Annotated[str, Field(strict=True, pattern=r"^[^\x00]*$", max_length=10_000)]
@@ -89,6 +90,8 @@ class RegisterBody(Body):
     slots: Annotated[Int, Field(ge=1, le=100_000)]
     objectives: list[Text]
     version: Text = ""
+    published: Annotated[list[ObjectiveInfo], Field(max_length=1000)] = []
+    """What the objectives of the user's own say of themselves."""
 
 
 class ClaimBody(Body):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpsearch.cli.options import AsJson, ServerUrl, StudyName, Token, settings_of
+from hpsearch.cli.options import AsJson, Objectives, ServerUrl, StudyName, Token, settings_of
 from hpsearch.cli.output import emit_json, emit_table, say, shown, shown_parameters
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ app = typer.Typer(name="study", help="Studies.", no_args_is_help=True)
 @app.command()
 def create(
     file: Annotated[Path, typer.Argument(help="A study file (.yaml or .json).")],
+    objective: Objectives = None,
     server: ServerUrl = None,
     token: Token = None,
     as_json: AsJson = False,
@@ -25,9 +26,14 @@ def create(
     """Create a study from a file; the same file again finds the study that exists."""
     from hpsearch.cli.connection import connect
     from hpsearch.cli.lr_range import as_posted
+    from hpsearch.cli.own import published_by
+    from hpsearch.spec import load_study_file
 
+    own = published_by(objective, load_study_file(file)) if objective else ()
     spec = as_posted(file, settings_of().data_roots, lambda text: typer.echo(text, err=as_json))
     with connect(server, token) as client:
+        for info in own:
+            client.publish_objective(info)
         study = client.create_study(spec)
         if as_json:
             emit_json(client.get_json(f"studies/{study.name}"))

@@ -23,17 +23,17 @@ from hpsearch.errors import (
     near,
 )
 from hpsearch.gateway import Assignment, Registration, Terms, WorkerStatus
-from hpsearch.objectives.check import study_faults
+from hpsearch.objectives.check import study_faults, with_declared_space
 from hpsearch.objectives.objective import ObjectiveInfo
 from hpsearch.search.distributions import configuration_faults
-from hpsearch.service import checks, leased, life
+from hpsearch.service import checks, leased, life, publishing
 from hpsearch.service.claims import Claim, Claims
 from hpsearch.service.histories import Histories
 from hpsearch.service.markers import Markers
 from hpsearch.service.optuna_port import ServicePort
 from hpsearch.settings import Settings
 from hpsearch.spec import parse_study
-from hpsearch.store import artifacts, events, reports, studies, trials, workers
+from hpsearch.store import artifacts, events, objectives, reports, studies, trials, workers
 from hpsearch.store.artifacts import ArtifactFolder
 from hpsearch.store.database import Database, Transaction
 from hpsearch.store.locked import lock_by_id
@@ -149,7 +149,9 @@ class Service:
 
         Raises `InvalidSpec` with every fault, `StudyExists`.
         """
-        spec = parse_study(raw, study_faults(raw, self._objectives))
+        known = self._known_objectives()
+        raw = with_declared_space(raw, known)
+        spec = parse_study(raw, study_faults(raw, known))
         try:
             with self._database.write() as tx:
                 return studies.create(tx, spec), True
@@ -389,14 +391,18 @@ class Service:
         """See `Gateway.register`. Raises `InvalidInput`."""
         if not worker.name or worker.slots < 1:
             raise InvalidInput(faults=[Fault("name" if worker.slots else "slots", "must not be empty")])
+        infos = publishing.publishable(worker.published, self._objectives)
         try:
-            with self._database.write() as tx:
-                workers.register(tx, worker)
+            self._register(worker, infos)
         except IntegrityError:  # two first registrations met: the row is there now
-            with self._database.write() as tx:
-                workers.register(tx, worker)
+            self._register(worker, infos)
         lease_seconds = self._settings.lease_seconds
         return Terms(lease_seconds=lease_seconds, renew_seconds=lease_seconds / 3)
+
+    def _register(self, worker: Registration, infos: publishing.Documents) -> None:
+        with self._database.write() as tx:
+            workers.register(tx, worker)
+            objectives.publish(tx, infos)
 
     def claim(self, worker: str, session: str, holding: Sequence[str], limit: int) -> list[Assignment]:
         """See `Gateway.claim`."""
@@ -471,14 +477,32 @@ class Service:
         return Page(items=tuple(found), next=found[-1].name if len(found) == limit else None)
 
     def objectives(self) -> tuple[ObjectiveInfo, ...]:
-        """What the objectives publish of themselves."""
-        return tuple(self._objectives.values())
+        """What the objectives publish of themselves: the server's, then users' own."""
+        return tuple(self._known_objectives().values())
 
     def objective(self, name: str) -> ObjectiveInfo:
         """Raises `ObjectiveNotFound`."""
-        if name not in self._objectives:
-            close = near(name, self._objectives)
+        known = self._known_objectives()
+        if name not in known:
+            close = near(name, known)
             raise ObjectiveNotFound(
                 f"there is no objective {name!r}" + (f" (did you mean {close!r}?)" if close else "")
             )
-        return self._objectives[name]
+        return known[name]
+
+    def publish_objectives(self, infos: Sequence[ObjectiveInfo]) -> None:
+        """Make users' own objectives known before a worker does, or again. Raises `InvalidInput`."""
+        documents = publishing.publishable(infos, self._objectives)
+        try:
+            self._publish(documents)
+        except IntegrityError:  # another was the first to publish under one of the names: it is there now
+            self._publish(documents)
+
+    def _publish(self, documents: publishing.Documents) -> None:
+        with self._database.write() as tx:
+            objectives.publish(tx, documents)
+
+    def _known_objectives(self) -> dict[str, ObjectiveInfo]:
+        with self._database.read() as tx:
+            own = objectives.published(tx)
+        return {**self._objectives, **publishing.understood(own, besides=self._objectives)}

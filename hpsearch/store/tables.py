@@ -149,6 +149,14 @@ workers = Table(
     Column("seen_at", Double, nullable=False),
 )
 
+objectives = Table(
+    "objectives",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("info", Json, nullable=False),  # what a user's own objective says of itself
+    Column("published_at", Double, nullable=False),
+)
+
 artifacts = Table(
     "artifacts",
     metadata,

@@ -1,6 +1,7 @@
 """The tables of a migrated database are the tables of the code, whoever migrates first."""
 
 import threading
+from dataclasses import replace
 from importlib.resources import files
 
 import pytest
@@ -107,6 +108,9 @@ def test_a_populated_database_of_the_version_before_goes_on(settings: Settings) 
     assert [(event.revision, event.number, event.state) for event in service.events("bowl")] == [(6, 1, "complete")]
     (assignment,) = service.claim("w1", "s1", [], 1)
     assert (assignment.lease.number, running.number) == (2, 1)
+    own = replace(TOY, name="own")
+    service.publish_objectives([own])
+    assert service.objectives() == (TOY, own)
     service.close()
 
 
