@@ -28,7 +28,7 @@ studies = Table(
     Column("id", Id, primary_key=True, autoincrement=True),
     Column("name", Text, nullable=False, unique=True),
     Column("objective", Text),  # the spec's objective name: what workers filter by
-    Column("spec", Text, nullable=False),  # as the spec prints itself; never changed
+    Column("spec", Text, nullable=False),  # as the spec prints itself; of it the budget's trials alone may change
     Column("budget_trials", BigInteger),
     Column("state", Text, nullable=False),
     Column("reason", Text),
