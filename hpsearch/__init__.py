@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from hpsearch.client import Client as Client
     from hpsearch.client import StudyHandle as StudyHandle
     from hpsearch.errors import HpsearchError as HpsearchError
+    from hpsearch.objectives.own.context import Context as Context
+    from hpsearch.objectives.own.context import HandedBack as HandedBack
+    from hpsearch.objectives.own.context import Pruned as Pruned
+    from hpsearch.objectives.own.ranges import Categorical as Categorical
+    from hpsearch.objectives.own.ranges import Float as Float
+    from hpsearch.objectives.own.ranges import Int as Int
     from hpsearch.objectives.rnn.models.loader import load_model as load_model
     from hpsearch.spec import StudySpec as StudySpec
     from hpsearch.studies import Event as Event
@@ -25,6 +31,12 @@ __version__ = "0.1.0"
 
 # imported at first use: `import hpsearch` costs nothing, and `hpsearch --help` stays quick
 _HOMES = {
+    "Categorical": "hpsearch.objectives.own.ranges",
+    "Context": "hpsearch.objectives.own.context",
+    "Float": "hpsearch.objectives.own.ranges",
+    "HandedBack": "hpsearch.objectives.own.context",
+    "Int": "hpsearch.objectives.own.ranges",
+    "Pruned": "hpsearch.objectives.own.context",
     "AskedTrial": "hpsearch.client",
     "Client": "hpsearch.client",
     "StudyHandle": "hpsearch.client",

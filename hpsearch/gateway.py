@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from hpsearch.objectives.objective import ObjectiveInfo
 from hpsearch.spec import ObjectiveSpec
 from hpsearch.trials import Artifact, Decision, Lease, Parameters, Receipt, Release, Report, Result
 
@@ -26,6 +27,8 @@ class Registration:
     objectives: tuple[str, ...]
     """Names of the objectives it runs; it is given trials of these alone."""
     version: str = ""
+    published: tuple[ObjectiveInfo, ...] = ()
+    """What those of them that are the user's own say of themselves: studies are checked against it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

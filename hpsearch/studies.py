@@ -107,6 +107,19 @@ class Study(_Value):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Clone:
+    """A study made of another one, and what became of that one's trials."""
+
+    study: Study
+    copied: int
+    """Complete and pruned trials that are finished trials of the new study now."""
+    outside: int
+    """Complete and pruned ones whose parameters are not of its space."""
+    unfinished: int
+    """Those that failed, were cancelled or have not ended: they tell nothing of the space."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Best:
     """The best complete trial so far, and whether more can come."""
 

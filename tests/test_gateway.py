@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from hpsearch.client import Client
 from hpsearch.errors import (
     ArtifactNotFound,
     InvalidInput,
+    InvalidSpec,
     LeaseLost,
     StudyNotFound,
     TrialNotFound,
@@ -17,8 +20,10 @@ from hpsearch.errors import (
     WorkerReplaced,
 )
 from hpsearch.gateway import Gateway, Registration
+from hpsearch.objectives.objective import ObjectiveInfo, ParameterInfo
 from hpsearch.service import Service
 from hpsearch.settings import Settings
+from hpsearch.spec import FloatParameter
 from hpsearch.trials import Decision, Lease, Receipt, Release, Report, Result, TrialState, trial_seed
 from tests.conftest import toy_study
 from tests.servers import serving
@@ -39,6 +44,48 @@ def gateway(request: pytest.FixtureRequest, service: Service, settings: Settings
 
 def registration(session: str = "s1", name: str = "w") -> Registration:
     return Registration(name=name, session=session, host="here", pid=1, slots=2, objectives=("toy",), version="0")
+
+
+def test_a_worker_publishes_its_own_objectives(gateway: Gateway, service: Service) -> None:
+    for low in (0.0, 1.0):  # the second time with another range: the newest word counts
+        parameter = ParameterInfo(
+            name="x", type="float", low=low, high=9, meaning="", required=True,
+            space={"type": "float", "low": low, "high": 9.0},
+        )  # fmt: skip
+        info = ObjectiveInfo(name="mine", description="é", parameters=(parameter,), metrics=())
+        gateway.register(replace(registration(), objectives=("toy", "mine"), published=(info,)))
+        assert service.objective("mine") == info
+    assert [item.name for item in service.objectives()] == ["toy", "mine"]
+    described = toy_study(name="own", objective={"name": "mine", "direction": "minimize"})
+    study, _ = service.create_study(described | {"space": {}, "budget": {"trials": 1}})
+    assert study.spec.space == {"x": FloatParameter(type="float", low=1, high=9)}
+    with pytest.raises(InvalidSpec, match=r"space\.x\.low: must be a float from 1 to 9, not -10"):
+        service.create_study(described | {"name": "other"})
+    assert {item.objective.name for item in gateway.claim("w", "s1", [], 11)} == {"toy", "mine"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"name": "toy"}, "is an objective of hpsearch's own"),
+        ({"name": "a b"}, "may hold letters"),
+        ({"name": ""}, "may hold letters"),
+        ({"description": "a\0b"}, "NUL"),
+        ({"description": "x" * 2_000_000}, "say too much"),
+        ({"parameters": (ParameterInfo(name="x", type="int", meaning=""),) * 2}, "twice"),
+    ],
+)
+def test_what_cannot_be_published_is_refused(gateway: Gateway, changes: dict[str, Any], problem: str) -> None:
+    info = ObjectiveInfo(**{"name": "mine", "description": "", "parameters": (), "metrics": ()} | changes)
+    with pytest.raises(InvalidInput, match=problem):
+        gateway.register(replace(registration(), published=(info,)))
+
+
+def test_an_infinite_range_is_refused(service: Service) -> None:
+    """Over HTTP it cannot be said: there it is none."""
+    parameter = ParameterInfo(name="x", type="float", meaning="", low=float("-inf"))
+    with pytest.raises(InvalidInput, match="finite"):
+        service.publish_objectives([ObjectiveInfo(name="m", description="", parameters=(parameter,), metrics=())])
 
 
 def test_a_trial_from_claim_to_tell(gateway: Gateway) -> None:

@@ -1,6 +1,10 @@
 """The README tells what there is: every setting, every command, every error, and examples that are right."""
 
+import importlib.util
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +13,8 @@ from ruamel.yaml import YAML
 
 from hpsearch.cli.commands import app
 from hpsearch.errors import error_tree, problem_type
-from hpsearch.objectives.check import study_faults
+from hpsearch.objectives.check import study_faults, with_declared_space
+from hpsearch.objectives.own.signature import signature_of
 from hpsearch.objectives.rnn.parameters import INFO
 from hpsearch.settings import Settings
 from hpsearch.spec import load_study_file, parse_study, study_schema
@@ -17,6 +22,7 @@ from hpsearch.spec import load_study_file, parse_study, study_schema
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
+OWN_STUDIES = sorted((ROOT / "studies" / "own").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
@@ -69,6 +75,42 @@ def test_every_study_file_is_right_and_names_its_schema(path: Path) -> None:
 
 def test_the_editors_schema_is_the_codes() -> None:
     assert load_study_file(ROOT / "studies" / "study.schema.json") == study_schema()
+
+
+def test_the_example_of_an_own_objective_runs(tmp_path: Path) -> None:
+    function = next(block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "def forest" in block)
+    study = next(block for block in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL) if "tuning.forest" in block)
+    command = next(block for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) if "tuning:forest" in block)
+    (tmp_path / "tuning.py").write_text(function)
+    (tmp_path / "forest.yaml").write_text(study.replace("trials: 20", "trials: 3"))
+    environment = os.environ | {"HPSEARCH_HOME": str(tmp_path / "home"), "HPSEARCH_PORT": "0"}
+    process = subprocess.run(
+        [sys.executable, "-m", *command.split(), "--slots", "1"],
+        check=False, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert "all 3 trials are finished" in process.stdout
+
+
+@pytest.mark.parametrize("path", OWN_STUDIES, ids=lambda path: path.name)
+def test_every_study_file_of_an_own_objective_is_right(path: Path) -> None:
+    raw = load_study_file(path)
+    module, function = raw["objective"]["name"].split(".")
+    info = own_info(path.parent / f"{module}.py", function)
+    known = {raw["objective"]["name"]: info}
+    raw = with_declared_space(raw, known)
+    assert parse_study(raw, study_faults(raw, known)).name == path.stem
+    assert path.read_text().startswith("# yaml-language-server: $schema=../study.schema.json\n")
+
+
+def own_info(path: Path, function: str) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = getattr(module, function)
+    return signature_of("own", found() if isinstance(found, type) else found, "").info
 
 
 def test_the_ask_and_tell_example_runs(tmp_path: Path) -> None:

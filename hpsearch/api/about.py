@@ -1,9 +1,10 @@
 """Routes about the server itself."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, status
 from fastapi.responses import RedirectResponse
 
 from hpsearch import __version__
@@ -43,6 +44,13 @@ def list_objectives(service: ServiceOf) -> list[ObjectiveInfo]:
 def get_objective(service: ServiceOf, name: str) -> ObjectiveInfo:
     """An objective's parameters (name, type, range, default, meaning) and metrics."""
     return service.objective(name)
+
+
+@router.put("/api/v1/objectives/{name}", tags=["objectives"], status_code=status.HTTP_204_NO_CONTENT)
+def publish_objective(service: ServiceOf, name: str, body: ObjectiveInfo) -> None:
+    """Make an objective of one's own known, so that studies can name it before a worker does. Workers that run it say
+    the same when they start."""
+    service.publish_objectives([replace(body, name=name)])
 
 
 @router.get("/api/v1/schema", tags=["studies"])

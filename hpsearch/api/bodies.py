@@ -1,12 +1,13 @@
 """What requests carry. Everything strict: an unknown field is a fault, with the near name where there is one."""
 
 import math
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from hpsearch.spec import Float, Int, ParameterName, Value
+from hpsearch.objectives.objective import ObjectiveInfo
+from hpsearch.spec import Float, Int, Name, ParameterName, Value
 
 Text = Annotated[str, Field(strict=True, pattern=r"^[^\x00]*$", max_length=10_000)]
 WorkerName = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]*$", max_length=200)]
@@ -42,11 +43,40 @@ class Enqueue(Body):
     )
 
 
+class WarmStart(Body):
+    """The best of another study, to try first."""
+
+    source: Name
+    """The other study."""
+    best: Annotated[Int, Field(ge=1, le=1000)] = 5
+    """How many of its best configurations."""
+    request_id: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
+    """Random, chosen by the caller: the same request again, after a lost answer, is given the same trials."""
+
+
 class Retry(Body):
     """Failed trials to try again."""
 
     numbers: list[Annotated[Int, Field(ge=0)]] | None = None
     """All failed ones where none is named."""
+
+
+class Extend(Body):
+    """A larger budget."""
+
+    trials: Annotated[Int, Field(ge=1)]
+    """Finished trials in all, those that there are among them."""
+
+
+class CloneBody(Body):
+    """A study made of another one."""
+
+    name: Name
+    """Of the new study."""
+    description: dict[str, Any] | None = None
+    """The new study's, as a study file says it; without it, all is as in the first one."""
+    counted: Annotated[bool, Field(strict=True)] = False
+    """Whether the budget counts the copied trials."""
 
 
 class Ask(Body):
@@ -105,6 +135,8 @@ class RegisterBody(Body):
     slots: Annotated[Int, Field(ge=1, le=100_000)]
     objectives: list[Text]
     version: Text = ""
+    published: Annotated[list[ObjectiveInfo], Field(max_length=1000)] = []
+    """What the objectives of the user's own say of themselves."""
 
 
 class ClaimBody(Body):

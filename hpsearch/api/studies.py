@@ -5,12 +5,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Request, Response, status
 from fastapi.responses import StreamingResponse
 
+from hpsearch.api.bodies import CloneBody, Extend
 from hpsearch.api.calls import INTERNAL
 from hpsearch.api.dependencies import CallsOf, Cursor, Limit, ServiceOf, StudyName
 from hpsearch.api.exports import FORMATS, export_lines
 from hpsearch.api.guards import json_body
 from hpsearch.api.waiting import wait_for_change
-from hpsearch.studies import Best, Page, Study
+from hpsearch.studies import Best, Clone, Page, Study
 
 router = APIRouter(prefix="/api/v1/studies", tags=["studies"])
 
@@ -87,6 +88,19 @@ def resume_study(service: ServiceOf, study: StudyName) -> Study:
 def stop_study(service: ServiceOf, study: StudyName) -> Study:
     """End a study for good; what runs or waits is cancelled."""
     return service.stop_study(study)
+
+
+@router.post("/{study}/extend")
+def extend_study(service: ServiceOf, study: StudyName, body: Extend) -> Study:
+    """Raise the budget to so many trials in all; a study that its budget had ended goes on."""
+    return service.extend_study(study, body.trials)
+
+
+@router.post("/{study}/clone", status_code=status.HTTP_201_CREATED)
+def clone_study(service: ServiceOf, study: StudyName, body: CloneBody) -> Clone:
+    """Make a study of this one, with another space perhaps: what its trials found is copied where it is of that
+    space. The same again answers with the study that was made."""
+    return service.clone_study(study, body.name, body.description, counted=body.counted)
 
 
 @router.get("/{study}/best", response_model=Best, response_model_exclude={"trial": INTERNAL})

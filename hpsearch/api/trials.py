@@ -12,7 +12,7 @@ from fastapi import APIRouter, Header, Query, Request, status
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
-from hpsearch.api.bodies import Ask, Enqueue, ReportBody, Retry, TellBody
+from hpsearch.api.bodies import Ask, Enqueue, ReportBody, Retry, TellBody, WarmStart
 from hpsearch.api.calls import INTERNAL
 from hpsearch.api.dependencies import Cursor, Limit, ServiceOf, StudyName, TrialNumber
 from hpsearch.errors import Fault, InvalidInput
@@ -39,6 +39,12 @@ def list_trials(
 def enqueue(service: ServiceOf, study: StudyName, body: Enqueue) -> list[Trial]:
     """Enqueue given configurations, ahead of new suggestions and within the budget."""
     return service.enqueue(study, body.configurations, request_id=body.request_id)
+
+
+@router.post("/warm-start", status_code=status.HTTP_201_CREATED, response_model_exclude={"__all__": INTERNAL})
+def warm_start(service: ServiceOf, study: StudyName, body: WarmStart) -> list[Trial]:
+    """Enqueue the best configurations of another study, as far as they are of this one's space."""
+    return service.enqueue_best(study, body.source, body.best, request_id=body.request_id)
 
 
 @router.post("/retry", response_model_exclude={"__all__": INTERNAL})

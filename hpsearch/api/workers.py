@@ -21,8 +21,8 @@ def list_workers(service: ServiceOf, cursor: Cursor = None, limit: Limit = 100) 
 @router.post("/workers")
 def register(service: ServiceOf, body: RegisterBody) -> Terms:
     """Introduce a worker process; the last one under a name holds it."""
-    registration = body.model_dump() | {"objectives": tuple(body.objectives)}
-    return service.register(Registration(**registration))
+    registration = body.model_dump(exclude={"published"}) | {"objectives": tuple(body.objectives)}
+    return service.register(Registration(**registration, published=tuple(body.published)))
 
 
 @router.post("/workers/{name}/claim")

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from hpsearch import __version__
-from hpsearch.cli import objective, rnn, study, trial
-from hpsearch.cli.options import AsJson, Data, Home, ServerUrl, Slots, Threads, Token, settings_of
+from hpsearch.cli import objective as objective_group
+from hpsearch.cli import rnn, study, trial
+from hpsearch.cli.options import AsJson, Data, Home, Objectives, ServerUrl, Slots, Threads, Token, settings_of
 from hpsearch.cli.output import emit_json, emit_table, say
 
 app = typer.Typer(
@@ -19,7 +20,7 @@ app = typer.Typer(
 )
 app.add_typer(study.app)
 app.add_typer(trial.app)
-app.add_typer(objective.app)
+app.add_typer(objective_group.app)
 app.add_typer(rnn.app)
 
 
@@ -45,13 +46,14 @@ def run(
     home: Home = None,
     port: Annotated[int | None, typer.Option(help="Port to serve on; a free one where it is taken.")] = None,
     data: Data = None,
+    objective: Objectives = None,
     keep_serving: Annotated[bool, typer.Option(help="Go on serving when the study has ended, until Ctrl-C.")] = False,
 ) -> None:
     """Run a study on this machine: server, workers, progress, and the best trials at the end."""
     from hpsearch.cli.run import run_study
 
     settings = settings_of(home=home, port=port, data=data)
-    run_study(file, settings, slots=slots, keep_serving=keep_serving)
+    run_study(file, settings, slots=slots, keep_serving=keep_serving, objectives=objective or ())
 
 
 @app.command()
@@ -78,11 +80,13 @@ def worker(
     ] = None,
     data: Data = None,
     threads: Threads = 1,
+    objective: Objectives = None,
 ) -> None:
     """Run trials of the server's studies on this machine. Stop with Ctrl-C or SIGTERM; twice stops at once."""
     from hpsearch.cli.worker import run_worker
 
-    run_worker(settings_of(server=server, token=token, data=data), slots=slots, name=name, threads=threads)
+    settings = settings_of(server=server, token=token, data=data)
+    run_worker(settings, slots=slots, name=name, threads=threads, objectives=objective or ())
 
 
 @app.command()

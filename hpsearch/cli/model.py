@@ -13,7 +13,7 @@ from hpsearch.client import Client, StudyHandle
 from hpsearch.errors import ArtifactNotFound, ConfigurationError, HpsearchError, TrialNotFound
 from hpsearch.trials import Artifact, Trial
 
-CHECKPOINT = "checkpoint.safetensors"
+CHECKPOINTS = "checkpoint."
 """Good for going on with a trial alone."""
 CARD = "card.md"
 MODEL = "model.json"
@@ -48,7 +48,8 @@ def _model_of(study: StudyHandle, number: int | None) -> tuple[Trial, Sequence[A
     if trial is None:
         raise TrialNotFound(f"study {study.name!r} has no complete trial yet (it is {study.info.state})")
     # a server's word is no path: nothing may land beside the folder
-    files = [file for file in study.artifacts(trial.number) if Path(file.name).name == file.name != CHECKPOINT]
+    files = [file for file in study.artifacts(trial.number) if Path(file.name).name == file.name]
+    files = [file for file in files if not file.name.startswith(CHECKPOINTS)]
     if not files:
         because = f" ({trial.reason})" if trial.reason else ""
         raise ArtifactNotFound(f"trial {trial.number} of {study.name!r} has no model: it is {trial.state}{because}")

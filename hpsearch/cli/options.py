@@ -17,6 +17,14 @@ Data = Annotated[
     list[Path] | None, typer.Option("--data", help="Folder below which trials may read files; repeat for more.")
 ]
 Slots = Annotated[int | None, typer.Option(min=1, help="Trials at a time; one a core without.")]
+Objectives = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--objective",
+        metavar="[NAME=]MODULE:FUNCTION",
+        help="An objective of your own, or the name of an installed one; repeat for more. Every installed one without.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the server's JSON.")]
 Threads = Annotated[int, typer.Option(min=1, help="Computing threads a slot.")]
 TrialNumber = Annotated[int, typer.Argument(min=0, help="The trial's number.")]

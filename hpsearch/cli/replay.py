@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hpsearch.cli.output import emit_json, say, shown_parameters
-from hpsearch.cli.worker import OBJECTIVES, check_torch
+from hpsearch.cli.worker import OBJECTIVES, Chosen, check_torch, choose
 from hpsearch.client import Client
 from hpsearch.errors import ConfigurationError, Conflict, HpsearchError
 from hpsearch.spec import StudySpec
@@ -108,7 +108,14 @@ def _pairs(recorded: Metrics, replayed: Metrics, where: str = "") -> Iterator[Pa
 
 
 def replay_trial(
-    client: Client, name: str, number: int, data_roots: tuple[Path, ...], threads: int, *, as_json: bool
+    client: Client,
+    name: str,
+    number: int,
+    data_roots: tuple[Path, ...],
+    threads: int,
+    *,
+    as_json: bool,
+    objectives: Sequence[str] = (),
 ) -> bool:
     """Train a trial again and print both; whether every number is the same to the bit.
 
@@ -116,38 +123,44 @@ def replay_trial(
     """
     study = client.study(name)
     trial = study.trial(number)
-    path = _objective_path(study.info.spec)
+    chosen = _objective(study.info.spec, objectives)
     if not trial.state.is_finished:
         raise Conflict(f"trial {number} of {name!r} is {trial.state}: there is nothing to compare with")
     tell: Say = (lambda _: None) if as_json else say
     replay = Replay(client, trial, study.reports(number), tell)
     tell(f"{name}: trial {number}, {trial.state}; seed {trial.seed}, {shown_parameters(trial.parameters)}")
     tell("\t".join(["step", "recorded".ljust(20), "replayed".ljust(20), "difference"]))
-    ended = _train(study.info.spec, trial, path, data_roots, threads, replay)
+    ended = _train(study.info.spec, trial, chosen, data_roots, threads, replay)
     for step in replay.missing:
         tell(str(replay.values(step)))
     return _conclude(trial, replay, ended, tell, as_json=as_json)
 
 
-def _objective_path(spec: StudySpec) -> str:
-    if spec.objective.name not in OBJECTIVES:
-        what = "names no objective" if spec.objective.name is None else f"is of objective {spec.objective.name!r}"
-        raise ConfigurationError(f"study {spec.name!r} {what}; only trials of {', '.join(OBJECTIVES)} can be replayed")
-    check_torch()
-    return OBJECTIVES[spec.objective.name]
+def _objective(spec: StudySpec, objectives: Sequence[str]) -> Chosen:
+    """The study's alone."""
+    name = spec.objective.name
+    if name in OBJECTIVES:
+        check_torch()
+        return Chosen(built_in={name: OBJECTIVES[name]}, own={})
+    own = choose(objectives).own if objectives else {}
+    if name is None or name not in own:
+        what = "names no objective" if name is None else f"is of objective {name!r}"
+        known = ", ".join([*OBJECTIVES, *own])
+        hint = "" if name is None else f"; name yours: --objective {name}=package.module:function"
+        raise ConfigurationError(f"study {spec.name!r} {what}; only trials of {known} can be replayed{hint}")
+    return Chosen(built_in={}, own={name: own[name]})
 
 
 def _train(
-    spec: StudySpec, trial: Trial, path: str, data_roots: tuple[Path, ...], threads: int, replay: Replay
+    spec: StudySpec, trial: Trial, chosen: Chosen, data_roots: tuple[Path, ...], threads: int, replay: Replay
 ) -> Ended:
     objective = spec.objective
-    name = str(objective.name)
     with tempfile.TemporaryDirectory(prefix="hpsearch-replay-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary)
         workspace = folder / "trial" / "workspace"
         workspace.mkdir(parents=True)
         task = Task(
-            objective=name,
+            objective=str(objective.name),
             parameters={**objective.settings, **trial.parameters},
             seed=trial.seed,
             metric=objective.metric,
@@ -157,8 +170,10 @@ def _train(
             checkpoint=None,
             number=trial.number,
             attempt=1,
+            study=spec.name,
         )
-        return run_alone(Briefing(objectives={name: path}, threads=threads, folder=folder), task, replay.answer)
+        briefing = Briefing(objectives=chosen.built_in, own=chosen.own, threads=threads, folder=folder)
+        return run_alone(briefing, task, replay.answer)
 
 
 def _conclude(trial: Trial, replay: Replay, ended: Ended, tell: Say, *, as_json: bool) -> bool:

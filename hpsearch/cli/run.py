@@ -4,19 +4,20 @@ import shlex
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hpsearch.cli.lr_range import with_narrowed_range
 from hpsearch.cli.output import emit_table, say, shown
+from hpsearch.cli.own import known_with, published_by
 from hpsearch.cli.processes import Child, ChildDied, running_server, wait_for_server
 from hpsearch.cli.progress import follow
 from hpsearch.client import Client, StudyHandle
 from hpsearch.errors import Conflict, Fault, InvalidSpec, StudyExists, Unavailable
-from hpsearch.objectives.check import study_faults
-from hpsearch.objectives.rnn.parameters import INFO
+from hpsearch.objectives.check import study_faults, with_declared_space
+from hpsearch.objectives.objective import ObjectiveInfo
 from hpsearch.settings import Settings
 from hpsearch.spec import StudySpec, load_study_file, parse_study
 from hpsearch.studies import Study
@@ -27,19 +28,25 @@ HAND_BACK_SECONDS = 15.0
 """On top of the grace: a worker's time to hand its trials back."""
 
 
-def run_study(file: Path, settings: Settings, *, slots: int | None, keep_serving: bool) -> None:
+def run_study(
+    file: Path, settings: Settings, *, slots: int | None, keep_serving: bool, objectives: Sequence[str] = ()
+) -> None:
     """Run a study to its end, or go on with it where an earlier run stopped. Ctrl-C hands the trials back."""
-    spec = with_narrowed_range(_checked(file), (file.absolute().parent, *settings.data_roots), say)
+    raw = load_study_file(file)
+    infos = published_by(objectives, raw)
+    spec = with_narrowed_range(_checked(raw, infos), (file.absolute().parent, *settings.data_roots), say)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # both mean: stop cleanly
     token = settings.token.get_secret_value() if settings.token else None
     # a server of our own does not come back; that of another terminal may
     with _server(settings, token) as (url, own), Client(url, token, retries=2 if own else 20) as client:
+        for info in infos:
+            client.publish_objective(info)
         study = _create(client, spec)
         poll = f"{url}/api/v1/studies/{study.name}/best"
         say(f"{study.name} on {url}; poll its best trial with\n  {_curl(poll, token)}")
         try:
             if not study.info.state.has_ended:
-                _work(study, settings, file, url, slots)
+                _work(study, settings, file, url, slots, objectives)
         except KeyboardInterrupt:
             say(f"\nstopped at {study.refresh().counts.finished} trials; the same command goes on from here")
             raise
@@ -54,10 +61,11 @@ def run_study(file: Path, settings: Settings, *, slots: int | None, keep_serving
                 time.sleep(0.5)
 
 
-def _checked(file: Path) -> StudySpec:
+def _checked(raw: Any, own: Sequence[ObjectiveInfo]) -> StudySpec:
     """The study, checked before anything is started. Raises `InvalidSpec`."""
-    raw = load_study_file(file)
-    spec = parse_study(raw, study_faults(raw, {INFO.name: INFO}))
+    known = known_with(own)
+    raw = with_declared_space(raw, known)
+    spec = parse_study(raw, study_faults(raw, known))
     if spec.objective.name is None:
         problem = "is missing: without it only an outside loop can run the study (hpsearch study create)"
         raise InvalidSpec(faults=[Fault("objective.name", problem)])
@@ -119,9 +127,13 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _work(study: StudyHandle, settings: Settings, file: Path, url: str, slots: int | None) -> None:
+def _work(
+    study: StudyHandle, settings: Settings, file: Path, url: str, slots: int | None, objectives: Sequence[str]
+) -> None:
     """A worker until the study ends."""
     arguments = ["worker", "--server", url, "--data", str(file.absolute().parent)]
+    for objective in objectives or [str(study.info.spec.objective.name)]:
+        arguments += ["--objective", objective]
     for root in settings.data_roots:
         arguments += ["--data", str(root)]
     if slots is not None:

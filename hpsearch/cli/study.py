@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpsearch.cli.options import AsJson, ServerUrl, StudyName, Token, settings_of
+from hpsearch.cli.options import AsJson, Objectives, ServerUrl, StudyName, Token, settings_of
 from hpsearch.cli.output import emit_json, emit_table, say, shown, shown_parameters
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ app = typer.Typer(name="study", help="Studies.", no_args_is_help=True)
 @app.command()
 def create(
     file: Annotated[Path, typer.Argument(help="A study file (.yaml or .json).")],
+    objective: Objectives = None,
     server: ServerUrl = None,
     token: Token = None,
     as_json: AsJson = False,
@@ -25,9 +26,14 @@ def create(
     """Create a study from a file; the same file again finds the study that exists."""
     from hpsearch.cli.connection import connect
     from hpsearch.cli.lr_range import as_posted
+    from hpsearch.cli.own import published_by
+    from hpsearch.spec import load_study_file
 
+    own = published_by(objective, load_study_file(file)) if objective else ()
     spec = as_posted(file, settings_of().data_roots, lambda text: typer.echo(text, err=as_json))
     with connect(server, token) as client:
+        for info in own:
+            client.publish_objective(info)
         study = client.create_study(spec)
         if as_json:
             emit_json(client.get_json(f"studies/{study.name}"))
@@ -295,17 +301,25 @@ def import_(
 def enqueue(
     name: StudyName,
     parameters: Annotated[
-        list[str], typer.Option("--parameters", help='A configuration as JSON: {"learning_rate": 0.003}; repeat.')
-    ],
+        list[str] | None,
+        typer.Option("--parameters", help='A configuration as JSON: {"learning_rate": 0.003}; repeat.'),
+    ] = None,
+    source: Annotated[str | None, typer.Option("--from", help="Another study, for its best configurations.")] = None,
+    best: Annotated[int, typer.Option("--best", min=1, max=1000, help="How many of its best ones.")] = 5,
     server: ServerUrl = None,
     token: Token = None,
 ) -> None:
-    """Have configurations tried before new suggestions."""
+    """Have configurations tried before new suggestions: given ones, or another study's best."""
     from hpsearch.cli.connection import connect
+    from hpsearch.errors import ConfigurationError
 
-    configurations = [_json_object(text) for text in parameters]
+    if (not parameters) == (source is None):
+        raise ConfigurationError("give one of --parameters JSON and --from STUDY")
+    configurations = [_json_object(text) for text in parameters or ()]
     with connect(server, token) as client:
-        for trial in client.study(name).enqueue(*configurations):
+        study = client.study(name)
+        waiting = study.enqueue_best(source, best) if source else study.enqueue(*configurations)
+        for trial in waiting:
             say(f"trial {trial.number} waits: {shown_parameters(trial.parameters)}")
 
 
@@ -322,6 +336,46 @@ def retry(
     with connect(server, token) as client:
         again = client.study(name).retry_failed(*(number or ()))
     say(f"{len(again)} trials wait to run again")
+
+
+@app.command()
+def extend(
+    name: StudyName,
+    trials: Annotated[int, typer.Option("--trials", min=1, help="Trials in all, those that there are among them.")],
+    server: ServerUrl = None,
+    token: Token = None,
+) -> None:
+    """Raise a study's budget; one that its budget had ended goes on."""
+    from hpsearch.cli.connection import connect
+
+    with connect(server, token) as client:
+        _say_study(client.study(name).extend(trials))
+
+
+@app.command()
+def clone(
+    name: StudyName,
+    new_name: Annotated[str, typer.Option("--as", help="The new study's name.")],
+    file: Annotated[Path | None, typer.Argument(help="Its study file; as the first one without.")] = None,
+    counted: Annotated[bool, typer.Option("--counted", help="Let the budget count the copied trials.")] = False,
+    server: ServerUrl = None,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a study of another one, with what its trials found as far as that is of the new space."""
+    from pydantic_core import to_json
+
+    from hpsearch.cli.connection import connect
+    from hpsearch.spec import load_study_file
+
+    description = None if file is None else load_study_file(file)
+    with connect(server, token) as client:
+        made = client.study(name).clone(new_name, description, counted=counted)
+    if as_json:
+        emit_json(json.loads(to_json(made)))
+        return
+    say(f"{made.copied} trials copied, {made.outside} outside of the new space, {made.unfinished} without a result")
+    _say_study(made.study)
 
 
 @app.command()

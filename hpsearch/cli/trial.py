@@ -4,7 +4,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpsearch.cli.options import AsJson, Data, ServerUrl, StudyName, Threads, Token, TrialNumber, settings_of
+from hpsearch.cli.options import (
+    AsJson,
+    Data,
+    Objectives,
+    ServerUrl,
+    StudyName,
+    Threads,
+    Token,
+    TrialNumber,
+    settings_of,
+)
 from hpsearch.cli.output import emit_json, say, shown
 
 if TYPE_CHECKING:
@@ -36,6 +46,7 @@ def replay(
     number: TrialNumber,
     data: Data = None,
     threads: Threads = 1,
+    objective: Objectives = None,
     server: ServerUrl = None,
     token: Token = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
@@ -47,7 +58,9 @@ def replay(
 
     settings = settings_of(server=server, token=token, data=data)
     with connect(server, token, retries=8) as client:
-        is_identical = replay_trial(client, name, number, settings.data_roots, threads, as_json=as_json)
+        is_identical = replay_trial(
+            client, name, number, settings.data_roots, threads, as_json=as_json, objectives=objective or ()
+        )
     raise typer.Exit(0 if is_identical else 1)
 
 

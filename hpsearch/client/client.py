@@ -99,6 +99,12 @@ class Client:
         response = self._transport.request("GET", f"api/v1/objectives/{quote(name, safe='')}")
         return TypeAdapter(ObjectiveInfo).validate_json(response.content)
 
+    def publish_objective(self, info: ObjectiveInfo) -> None:
+        """Make one of the user's own known, before a worker does. Raises `InvalidInput`."""
+        content = TypeAdapter(ObjectiveInfo).dump_json(info)
+        path = f"api/v1/objectives/{quote(info.name, safe='')}"
+        self._transport.request("PUT", path, content=content, headers=JSON_HEADERS)
+
     def get_json(self, path: str, **query: Any) -> Any:
         """The server's JSON at a path below `/api/v1/`, as it is."""
         return self._transport.request("GET", f"api/v1/{path}", params=query).json()
@@ -116,7 +122,10 @@ class Client:
 
     def register(self, worker: Registration) -> Terms:
         """See `Gateway.register`."""
-        return _TERMS.validate_json(self._post("workers", asdict(worker)))
+        body = asdict(worker)
+        if not worker.published:  # servers before 0.2 know nothing of it
+            del body["published"]
+        return _TERMS.validate_json(self._post("workers", body))
 
     def claim(self, worker: str, session: str, holding: Sequence[str], limit: int) -> list[Assignment]:
         """See `Gateway.claim`."""

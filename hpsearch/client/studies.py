@@ -15,7 +15,7 @@ from hpsearch.client.transport import Transport
 from hpsearch.errors import Fault, InvalidInput, LeaseLost, StudyEnded
 from hpsearch.gateway import Assignment
 from hpsearch.insights import Importances, Summary
-from hpsearch.studies import Best, Event, Page, Study
+from hpsearch.studies import Best, Clone, Event, Page, Study
 from hpsearch.trials import (
     DIVERGED,
     Artifact,
@@ -32,6 +32,7 @@ from hpsearch.trials import (
 
 _STUDY: TypeAdapter[Study] = TypeAdapter(Study)
 _BEST: TypeAdapter[Best] = TypeAdapter(Best)
+_CLONE: TypeAdapter[Clone] = TypeAdapter(Clone)
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 _TRIAL: TypeAdapter[Trial] = TypeAdapter(Trial)
 _TRIALS: TypeAdapter[list[Trial]] = TypeAdapter(list[Trial])
@@ -236,8 +237,24 @@ class StudyHandle:
         """End it for good; what runs or waits is cancelled."""
         return self._move("/stop")
 
-    def _move(self, rest: str) -> Study:
-        self.info = _STUDY.validate_json(self._post(rest))
+    def extend(self, trials: int) -> Study:
+        """Raise its budget to so many trials in all; it goes on where its budget had ended it.
+
+        Raises `InvalidInput`, `StudyEnded` where it was stopped, `Conflict`.
+        """
+        return self._move("/extend", {"trials": trials})
+
+    def clone(self, name: str, description: Mapping[str, Any] | None = None, *, counted: bool = False) -> Clone:
+        """A study under another name, of another description (another space, mostly) where one is given. What the
+        trials of this one found is copied where it is of that space; the budget counts it only if told to.
+
+        Raises `InvalidSpec` with every fault, `StudyExists`.
+        """
+        body = {"name": name, "description": description, "counted": counted}
+        return _CLONE.validate_json(self._post("/clone", body))
+
+    def _move(self, rest: str, body: Any = None) -> Study:
+        self.info = _STUDY.validate_json(self._post(rest, body))
         return self.info
 
     def delete(self) -> None:
@@ -251,6 +268,14 @@ class StudyHandle:
         """
         body = {"configurations": [dict(item) for item in configurations], "request_id": secrets.token_hex(16)}
         return _TRIALS.validate_json(self._post("/trials", body))
+
+    def enqueue_best(self, source: str, count: int = 5) -> list[Trial]:
+        """Have the best configurations of another study tried first, as far as they are of this one's space.
+
+        Raises `StudyNotFound`, `InvalidInput`, `StudyEnded`, `BudgetExceeded`.
+        """
+        body = {"source": source, "best": count, "request_id": secrets.token_hex(16)}
+        return _TRIALS.validate_json(self._post("/warm-start", body))
 
     def retry_failed(self, *numbers: int) -> list[Trial]:
         """Let failed trials (all, where none is named) run again, under their numbers."""

@@ -20,7 +20,10 @@ def study_faults(raw: object, known: Mapping[str, ObjectiveInfo]) -> Iterator[Fa
     if not isinstance(name, str):
         return
     if name not in known:
-        problem = f"{name!r} is no objective of this server; known: {', '.join(sorted(known))}"
+        problem = (
+            f"{name!r} is no objective of this server; known: {', '.join(sorted(known))}. "
+            f"A worker makes its own known: hpsearch worker --objective {name}=package.module:function"
+        )
         yield Fault("objective.name", problem, near(name, known))
         return
     info, settings, space = known[name], _mapping(objective.get("settings")), _mapping(study.get("space"))
@@ -34,11 +37,25 @@ def study_faults(raw: object, known: Mapping[str, ObjectiveInfo]) -> Iterator[Fa
         yield Fault(f"space.{both}", "is fixed in objective.settings already: say it in one place")
 
 
+def with_declared_space(raw: object, known: Mapping[str, ObjectiveInfo]) -> object:
+    """A study's description with the space that its objective declares, where it gives none."""
+    study = _mapping(raw)
+    objective = _mapping(study.get("objective"))
+    name = objective.get("name")
+    if study.get("space") or not isinstance(name, str) or name not in known:
+        return raw
+    settings = _mapping(objective.get("settings"))
+    declared = {item.name: item.space for item in known[name].parameters if item.name not in settings and item.space}
+    return {**study, "space": {name: dict(space) for name, space in declared.items()}} if declared else raw
+
+
 def _mapping(raw: object) -> Mapping[str, Any]:
     return {key: value for key, value in raw.items() if isinstance(key, str)} if isinstance(raw, Mapping) else {}
 
 
 def _metric_faults(info: ObjectiveInfo, objective: Mapping[str, Any]) -> Iterator[Fault]:
+    if not info.metrics:
+        return
     metric, names = objective.get("metric"), [metric.name for metric in info.metrics]
     found = info.metric(metric) if isinstance(metric, str) else None
     if metric is None:
@@ -54,7 +71,8 @@ def _setting_faults(info: ObjectiveInfo, settings: Mapping[str, Any]) -> Iterato
     for name, value in settings.items():
         path, parameter = f"objective.settings.{name}", info.parameter(name)
         if parameter is None:
-            yield _unknown(path, name, info)
+            if not info.open:
+                yield _unknown(path, name, info)
         elif problem := parameter.problem_with(value):
             yield Fault(path, problem)
 
@@ -63,7 +81,8 @@ def _space_faults(info: ObjectiveInfo, space: Mapping[str, Any]) -> Iterator[Fau
     for name, searched in space.items():
         path, parameter = f"space.{name}", info.parameter(name)
         if parameter is None:
-            yield _unknown(path, name, info)
+            if not info.open:
+                yield _unknown(path, name, info)
         elif not parameter.searchable:
             yield Fault(path, "cannot be searched; fix it in objective.settings")
         else:
@@ -87,4 +106,4 @@ def _range_faults(parameter: ParameterInfo, searched: Mapping[str, Any], path: s
 
 def _unknown(path: str, name: str, info: ObjectiveInfo) -> Fault:
     names = [parameter.name for parameter in info.parameters]
-    return Fault(path, f"is no parameter of {info.name}; known: {', '.join(names)}", near(name, names))
+    return Fault(path, f"is no parameter of {info.name}; known: {', '.join(names) or 'none'}", near(name, names))

@@ -37,15 +37,20 @@ class ParameterInfo:
     """Whether null is a value (mostly: off, or found from the data)."""
     searchable: bool = True
     """False: a setting only, such as the data set."""
+    space: Mapping[str, Any] | None = None
+    """How it is searched in studies that give no space of their own, in a study file's words."""
 
     def problem_with(self, value: object) -> str | None:
         """What is wrong with one value, and what would be right; None where it is right."""
         if value is None:
             return None if self.nullable else f"must be {self.expected}, not null"
+        if self.choices is not None:  # which need not all be of one type; 1 and True are equal, but not the same
+            is_one = any(
+                value == choice and isinstance(value, bool) is isinstance(choice, bool) for choice in self.choices
+            )
+            return None if is_one else f"must be {self.expected}, not {value!r}"
         # bool is a subclass of int, and never a number here
         if isinstance(value, bool) is not (self.type == "bool") or not isinstance(value, _PYTHON_TYPES[self.type]):
-            return f"must be {self.expected}, not {value!r}"
-        if self.choices is not None and value not in self.choices:
             return f"must be {self.expected}, not {value!r}"
         if isinstance(value, int | float) and not isinstance(value, bool):
             too_low = self.low is not None and value < self.low
@@ -87,7 +92,9 @@ class ObjectiveInfo:
     description: str
     parameters: tuple[ParameterInfo, ...]
     metrics: tuple[MetricInfo, ...]
-    """What may be searched; never a test metric."""
+    """What may be searched; never a test metric. Empty: it does not say, and a study names what it likes."""
+    open: bool = False
+    """Whether it takes parameters beyond these, of any name."""
 
     def parameter(self, name: str) -> ParameterInfo | None:
         """The parameter of this name."""
@@ -126,8 +133,11 @@ class TrialContext:
     one. Raises `NotFound`."""
     checkpoint: Path | None = None
     """The newest checkpoint of an earlier attempt, to go on from."""
+    study: str = ""
     number: int = 0
     attempt: int = 1
+    slot: int = 0
+    """Which of its worker's slots the trial runs in: 0, 1 …"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

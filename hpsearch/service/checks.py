@@ -112,7 +112,11 @@ def difference(present: StudySpec, wanted: StudySpec) -> str:
     """Which parts of a study's description differ, in words."""
     before, after = present.model_dump(), wanted.model_dump()
     changed = [name for name in before if before[name] != after[name]]
-    return f"{', '.join(changed)} would change"
+    told = f"{', '.join(changed)} would change"
+    trials = wanted.budget.trials
+    if changed == ["budget"] and trials is not None and trials > (present.budget.trials or trials):
+        told += f"; its trials can be raised: hpsearch study extend {present.name} --trials {trials}"
+    return told
 
 
 def by_study(keys: Collection[tuple[int, int]]) -> list[tuple[int, list[int]]]:

@@ -27,6 +27,10 @@ class KeptHistory:
         """The number of the trial that the next suggestion is for."""
         return len(self._history)
 
+    def describe(self, study: Study) -> None:
+        """The study was extended, perhaps."""
+        self._history.spec = study.spec
+
     def bring_up(self, database: Database, revision: int) -> None:
         """Read what changed since the last time, unless `revision` says that nothing has."""
         if self._history.revision < revision:
@@ -73,6 +77,7 @@ class Histories:
         """A study's history, up to date, for one caller alone."""
         kept = self._kept.get(study.id) or self._kept.setdefault(study.id, KeptHistory(study))
         with kept.lock:
+            kept.describe(study)
             kept.bring_up(self._database, study.revision)
             yield kept
 

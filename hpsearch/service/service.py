@@ -23,10 +23,10 @@ from hpsearch.errors import (
     near,
 )
 from hpsearch.gateway import Assignment, Registration, Terms, WorkerStatus
-from hpsearch.objectives.check import study_faults
+from hpsearch.objectives.check import study_faults, with_declared_space
 from hpsearch.objectives.objective import ObjectiveInfo
 from hpsearch.search.distributions import configuration_faults
-from hpsearch.service import checks, leased, life
+from hpsearch.service import checks, cloning, extending, leased, life, publishing
 from hpsearch.service.claims import Claim, Claims
 from hpsearch.service.histories import Histories
 from hpsearch.service.markers import Markers
@@ -34,14 +34,14 @@ from hpsearch.service.optuna_port import ServicePort
 from hpsearch.service.understanding import Understanding
 from hpsearch.settings import Settings
 from hpsearch.spec import parse_study
-from hpsearch.store import artifacts, events, reports, studies, trials, workers
+from hpsearch.store import artifacts, events, objectives, reports, studies, trials, workers
 from hpsearch.store.artifacts import ArtifactFolder
 from hpsearch.store.database import Database, Transaction
 from hpsearch.store.locked import lock_by_id
 from hpsearch.store.migrate import migrate
 from hpsearch.store.rows import AnyRow
 from hpsearch.store.trials import Holder
-from hpsearch.studies import Best, Event, Page, Study, StudyState
+from hpsearch.studies import Best, Clone, Event, Page, Study, StudyState
 from hpsearch.trials import (
     Artifact,
     Decision,
@@ -152,7 +152,9 @@ class Service:
 
         Raises `InvalidSpec` with every fault, `StudyExists`.
         """
-        spec = parse_study(raw, study_faults(raw, self._objectives))
+        known = self._known_objectives()
+        raw = with_declared_space(raw, known)
+        spec = parse_study(raw, study_faults(raw, known))
         try:
             with self._database.write() as tx:
                 return studies.create(tx, spec), True
@@ -203,6 +205,40 @@ class Service:
             if not study.state.has_ended:
                 life.end(tx, study, StudyState.STOPPED, "stopped by a user")
             return study.save()
+
+    def extend_study(self, name: str, trials: int) -> Study:
+        """Raise a study's budget to so many finished trials in all; one that its budget had ended goes on. The same
+        again changes nothing.
+
+        Raises `StudyNotFound`; `InvalidInput` for fewer than it has; `StudyEnded` where it was stopped; `Conflict`
+        where more trials would not let it go on.
+        """
+        with self._database.write() as tx:
+            study = studies.lock(tx, name)
+            extending.extend(study, trials, tx.now)
+            return life.save(tx, study)
+
+    def clone_study(self, name: str, new_name: str, raw: object = None, *, counted: bool = False) -> Clone:
+        """A study under another name, of another description where `raw` gives one: another space, mostly. What the
+        trials of the first one found is copied where their parameters are of the new space; its budget counts them
+        only if told to. The same again answers with the study that was made.
+
+        Raises `StudyNotFound`, `InvalidSpec` with every fault, `StudyExists`.
+        """
+        with self._database.read() as tx:
+            source = studies.find(tx, name)
+        described = cloning.described(source.spec, raw, new_name)
+        known = self._known_objectives()
+        described = with_declared_space(described, known)
+        info = known.get(source.spec.objective.name or "")
+        faults = [*study_faults(described, known), *cloning.faults(source.spec, described, info)]
+        clone = cloning.Cloning(source, parse_study(described, faults), info, self._all_trials(source), counted=counted)
+        try:
+            with self._database.write() as tx:
+                return clone.make(tx)
+        except IntegrityError:  # the name is taken: by the same, perhaps
+            with self._database.write() as tx:
+                return clone.found(tx)
 
     def delete_study(self, name: str) -> None:
         """Remove a study with its trials, reports and artifacts; leases on them are dead at once.
@@ -304,6 +340,20 @@ class Service:
             locked.save()
         return [trial.as_trial(locked.spec) for trial in made]
 
+    def enqueue_best(self, study: str, source: str, count: int, *, request_id: str | None = None) -> list[Trial]:
+        """The best complete trials' configurations of another study, as far as they are of this one's space: a search
+        that begins where an earlier one came to (Feurer et al. 2015). The sampler fills in the rest.
+
+        Raises what `enqueue` does, and `InvalidInput` where none of them says anything of this space.
+        """
+        checks.limit_of(count)
+        target, other = self.get_study(study), self.get_study(source)
+        configurations = cloning.best_configurations(target.spec, other.spec, self._all_trials(other), count)
+        if not configurations:
+            problem = f"has no complete trial with a parameter that is of the space of {study!r}"
+            raise InvalidInput(faults=[Fault("source", problem)])
+        return self.enqueue(study, configurations, request_id=request_id)
+
     def retry_failed(self, study: str, numbers: Sequence[int] | None = None) -> list[Trial]:
         """Let failed trials (all, where none is named) be run again, under their numbers: no trial counts twice.
 
@@ -393,14 +443,18 @@ class Service:
         """See `Gateway.register`. Raises `InvalidInput`."""
         if not worker.name or worker.slots < 1:
             raise InvalidInput(faults=[Fault("name" if worker.slots else "slots", "must not be empty")])
+        infos = publishing.publishable(worker.published, self._objectives)
         try:
-            with self._database.write() as tx:
-                workers.register(tx, worker)
+            self._register(worker, infos)
         except IntegrityError:  # two first registrations met: the row is there now
-            with self._database.write() as tx:
-                workers.register(tx, worker)
+            self._register(worker, infos)
         lease_seconds = self._settings.lease_seconds
         return Terms(lease_seconds=lease_seconds, renew_seconds=lease_seconds / 3)
+
+    def _register(self, worker: Registration, infos: publishing.Documents) -> None:
+        with self._database.write() as tx:
+            workers.register(tx, worker)
+            objectives.publish(tx, infos)
 
     def claim(self, worker: str, session: str, holding: Sequence[str], limit: int) -> list[Assignment]:
         """See `Gateway.claim`."""
@@ -475,14 +529,32 @@ class Service:
         return Page(items=tuple(found), next=found[-1].name if len(found) == limit else None)
 
     def objectives(self) -> tuple[ObjectiveInfo, ...]:
-        """What the objectives publish of themselves."""
-        return tuple(self._objectives.values())
+        """What the objectives publish of themselves: the server's, then users' own."""
+        return tuple(self._known_objectives().values())
 
     def objective(self, name: str) -> ObjectiveInfo:
         """Raises `ObjectiveNotFound`."""
-        if name not in self._objectives:
-            close = near(name, self._objectives)
+        known = self._known_objectives()
+        if name not in known:
+            close = near(name, known)
             raise ObjectiveNotFound(
                 f"there is no objective {name!r}" + (f" (did you mean {close!r}?)" if close else "")
             )
-        return self._objectives[name]
+        return known[name]
+
+    def publish_objectives(self, infos: Sequence[ObjectiveInfo]) -> None:
+        """Make users' own objectives known before a worker does, or again. Raises `InvalidInput`."""
+        documents = publishing.publishable(infos, self._objectives)
+        try:
+            self._publish(documents)
+        except IntegrityError:  # another was the first to publish under one of the names: it is there now
+            self._publish(documents)
+
+    def _publish(self, documents: publishing.Documents) -> None:
+        with self._database.write() as tx:
+            objectives.publish(tx, documents)
+
+    def _known_objectives(self) -> dict[str, ObjectiveInfo]:
+        with self._database.read() as tx:
+            own = objectives.published(tx)
+        return {**self._objectives, **publishing.understood(own, besides=self._objectives)}

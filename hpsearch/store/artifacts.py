@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import bindparam, delete, insert, select
 
 from hpsearch.errors import ArtifactNotFound, Fault, InvalidInput, StoreUnavailable, TooLarge
 from hpsearch.store.database import Transaction
@@ -22,10 +22,22 @@ from hpsearch.store.tables import artifacts
 from hpsearch.studies import Study
 from hpsearch.trials import Artifact
 
-CHECKPOINT = "checkpoint.safetensors"
-"""The artifact that the next attempt of a trial goes on from."""
+CHECKPOINTS = ("checkpoint.safetensors", "checkpoint.tar")
+"""The artifact that the next attempt of a trial goes on from: of the recurrent objective, and of users' own."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+_CHECKPOINT = (
+    select(artifacts)
+    .where(
+        artifacts.c.study_id == bindparam("study"),
+        artifacts.c.number == bindparam("number"),
+        artifacts.c.name.in_(CHECKPOINTS),
+    )
+    .order_by(artifacts.c.created_at.desc())
+    .limit(1)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +146,7 @@ def find(tx: Transaction, study: Study, number: int, name: str) -> tuple[Artifac
 
 def checkpoint(tx: Transaction, study_id: int, number: int) -> Artifact | None:
     """The newest checkpoint of a trial."""
-    row = _row(tx, study_id, number, CHECKPOINT)
+    row = tx.connection.execute(_CHECKPOINT, {"study": study_id, "number": number}).first()
     return None if row is None else artifact_of(row)
 
 

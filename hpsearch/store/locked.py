@@ -19,7 +19,7 @@ from hpsearch.trials import check_transition as check_trial_transition
 
 @lru_cache(maxsize=1024)
 def spec_of(text: str) -> StudySpec:
-    """The spec that a row holds. A study's never changes, so its text can stand for it."""
+    """The spec that a row holds."""
     return StudySpec.model_validate_json(text)
 
 
@@ -230,6 +230,17 @@ class LockedStudy:
         self.revision += 1
         self.ended_at = self._tx.now if to.has_ended else None
         self._add_event(state=to.value, reason=reason)
+
+    def redescribe(self, spec: StudySpec) -> None:
+        """Give the study another description, of the same trials; its spec is written at once."""
+        values = {"spec": spec.model_dump_json(), "budget_trials": spec.budget_trials}
+        self._tx.connection.execute(update(studies).where(studies.c.id == self.id).values(values))
+        self.spec = spec
+
+    def note(self, what: str) -> None:
+        """Let whoever follows the study know of something that is no change of its state."""
+        self.revision += 1
+        self._add_event(state=self.state.value, reason=what)
 
     def offer_best(self, number: int, value: float) -> None:
         """Keep a complete trial as the best if it is better than the one before; of equals the earlier told stays."""

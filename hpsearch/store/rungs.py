@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, select
 
 from hpsearch.spec import Direction
-from hpsearch.store.artifacts import CHECKPOINT
+from hpsearch.store.artifacts import CHECKPOINTS
 from hpsearch.store.database import Transaction
 from hpsearch.store.locked import LockedStudy, LockedTrial
 from hpsearch.store.tables import artifacts, reports, trials
@@ -38,7 +38,7 @@ _KEPT = (
     .where(
         artifacts.c.study_id == bindparam("study"),
         artifacts.c.number == bindparam("number"),
-        artifacts.c.name == CHECKPOINT,
+        artifacts.c.name.in_(CHECKPOINTS),
         artifacts.c.attempt == bindparam("attempt"),
         reports.c.step == bindparam("rung"),
         artifacts.c.created_at >= reports.c.reported_at,

@@ -28,7 +28,7 @@ studies = Table(
     Column("id", Id, primary_key=True, autoincrement=True),
     Column("name", Text, nullable=False, unique=True),
     Column("objective", Text),  # the spec's objective name: what workers filter by
-    Column("spec", Text, nullable=False),  # as the spec prints itself; never changed
+    Column("spec", Text, nullable=False),  # as the spec prints itself; of it the budget's trials alone may change
     Column("budget_trials", BigInteger),
     Column("state", Text, nullable=False),
     Column("reason", Text),
@@ -160,6 +160,14 @@ workers = Table(
     Column("finished", BigInteger, nullable=False),
     Column("registered_at", Double, nullable=False),
     Column("seen_at", Double, nullable=False),
+)
+
+objectives = Table(
+    "objectives",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("info", Json, nullable=False),  # what a user's own objective says of itself
+    Column("published_at", Double, nullable=False),
 )
 
 artifacts = Table(

@@ -29,6 +29,7 @@ def register(tx: Transaction, worker: Registration) -> None:
     Raises `sqlalchemy.exc.IntegrityError` where two first registrations meet: try again.
     """
     values = asdict(worker) | {"objectives": list(worker.objectives), "registered_at": tx.now, "seen_at": tx.now}
+    del values["published"]  # kept apart: it outlives the worker
     changed = tx.connection.execute(update(workers).where(workers.c.name == worker.name).values(values))
     if changed.rowcount == 0:
         tx.connection.execute(insert(workers).values(finished=0, **values))

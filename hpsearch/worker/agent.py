@@ -30,6 +30,7 @@ from pathlib import Path
 
 from hpsearch import __version__
 from hpsearch.gateway import Assignment, Gateway, Registration, Terms
+from hpsearch.objectives.objective import ObjectiveInfo
 from hpsearch.trials import Lease, Release
 from hpsearch.worker.courier import Courier
 from hpsearch.worker.letters import (
@@ -79,6 +80,8 @@ class Agent:
         self._slots: list[Slot] = []
         self._unplaced: deque[Assignment] = deque()
         """Claimed for a slot whose child died meanwhile."""
+        self._published: tuple[ObjectiveInfo, ...] | None = None
+        """What it has registered with."""
         self._terms: Terms | None = None
         self._is_claiming = False
         self._claim_at = 0.0
@@ -106,10 +109,11 @@ class Agent:
         if options.workspace is not None:
             options.workspace.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="hpsearch-worker-", dir=options.workspace)).absolute()
-        self._slots = [Slot(self._courier, options, folder) for _ in range(options.slots)]
+        self._slots = [Slot(self._courier, options, folder, number) for number in range(options.slots)]
         try:
             self._courier.start()
-            self._register()
+            if not options.own:  # else once they are imported: with what they say of themselves
+                self._register(())
             while not self._is_done():
                 self._turn()
             self._say_goodbye()
@@ -119,8 +123,8 @@ class Agent:
                 slot.close()
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _register(self) -> None:
-        options = self._options
+    def _register(self, published: tuple[ObjectiveInfo, ...]) -> None:
+        options, self._published = self._options, published
         self._courier.register(
             Registration(
                 name=options.name,
@@ -128,8 +132,9 @@ class Agent:
                 host=socket.gethostname(),
                 pid=os.getpid(),
                 slots=options.slots,
-                objectives=tuple(options.objectives),
+                objectives=(*options.objectives, *options.own),
                 version=__version__,
+                published=published,
             )
         )
 
@@ -145,6 +150,8 @@ class Agent:
         for slot in self._slots:
             slot.listen()
             slot.check_deadlines()
+            if self._published is None and slot.published is not None:
+                self._register(slot.published)
         self._heed_stop()
         self._place()
         self._claim()
@@ -157,7 +164,7 @@ class Agent:
             self._registered(letter.terms)
         elif isinstance(letter, Forgotten):
             logger.warning("the service does not know this worker any more: registering again")
-            self._register()
+            self._register(self._published or ())
         elif isinstance(letter, Claimed):
             self._claimed(letter.assignments)
         else:

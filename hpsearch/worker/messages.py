@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from hpsearch.errors import HpsearchError
+from hpsearch.objectives.objective import ObjectiveInfo
 from hpsearch.trials import Decision, Metrics, Scalar
 
 
@@ -14,7 +15,9 @@ class Briefing:
     """To the child, first of all."""
 
     objectives: Mapping[str, str]
-    """Import paths by name."""
+    """Import paths by name, of classes that keep the whole contract."""
+    own: Mapping[str, str] = field(default_factory=dict)
+    """The same of users' functions and classes; imported from the current folder too."""
     threads: int
     folder: Path
     """The agent's own, to be removed if the agent dies."""
@@ -34,6 +37,8 @@ class Task:
     checkpoint: Path | None
     number: int
     attempt: int
+    study: str = ""
+    slot: int = 0
 
 
 Reply = Decision | HpsearchError
@@ -43,6 +48,9 @@ Reply = Decision | HpsearchError
 @dataclass(frozen=True, slots=True)
 class Ready:
     """From the child: every objective is imported."""
+
+    published: tuple[ObjectiveInfo, ...] = ()
+    """What the users' own say of themselves."""
 
 
 @dataclass(frozen=True, slots=True)

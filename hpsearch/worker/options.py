@@ -1,7 +1,7 @@
 """How a worker works."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -13,6 +13,8 @@ class AgentOptions:
     """Under which it registers; no two live processes may share one."""
     objectives: Mapping[str, str]
     """Names of the objectives that it runs, each with the import path of its class: `package.module:Class`."""
+    own: Mapping[str, str] = field(default_factory=dict)
+    """The same of users' functions and classes (`package.module:function`), which the agent publishes."""
     slots: int = 1
     """Trials at a time."""
     data_roots: tuple[Path, ...] = ()

@@ -14,13 +14,14 @@ import sys
 import tempfile
 import threading
 import traceback
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, NoReturn
 
-from hpsearch.errors import HpsearchError, LeaseLost, NotFound
-from hpsearch.objectives.objective import Objective, TrialContext, TrialResult
+from hpsearch.errors import ConfigurationError, HpsearchError, LeaseLost, NotFound
+from hpsearch.objectives.objective import Objective, ObjectiveInfo, TrialContext, TrialResult
 from hpsearch.trials import DIVERGED, Decision, Metrics
 from hpsearch.worker.messages import Briefing, Broken, Ended, Fetching, FromChild, Measured, Ready, Reply, Saving, Task
 
@@ -41,10 +42,14 @@ def run_slot(connection: Connection) -> None:
     threading.Thread(target=_die_with_agent, args=(connection, briefing.folder), daemon=True).start()
     try:
         loaded = {name: _load(path) for name, path in briefing.objectives.items()}
+        published = _load_own(briefing.own, loaded)
+    except ConfigurationError as error:
+        _say(connection, Broken(str(error)))
+        return
     except Exception as error:
         _say(connection, Broken(_described(error)))
         return
-    _say(connection, Ready())
+    _say(connection, Ready(published))
     while True:
         task: Task = _hear(connection)
         _limit_torch(briefing.threads)
@@ -85,6 +90,20 @@ def _load(path: str) -> Objective:
     return objective
 
 
+def _load_own(paths: Mapping[str, str], loaded: dict[str, Objective]) -> tuple[ObjectiveInfo, ...]:
+    """Load users' functions, and return what they publish. Raises `ConfigurationError`."""
+    if not paths:
+        return ()
+    from hpsearch.objectives.own.loading import load_own
+
+    sys.path.insert(
+        0, str(Path.cwd())
+    )  # as `python -m` has it; only now, so that no file there takes the place of ours
+    own = {name: load_own(name, path) for name, path in paths.items()}
+    loaded.update(own)
+    return tuple(objective.info for objective in own.values())
+
+
 def _limit_torch(threads: int) -> None:
     """Hold torch to its threads, whatever an objective set; the environment sees to numpy and the like."""
     if torch := sys.modules.get("torch"):
@@ -104,8 +123,10 @@ def _run_trial(objective: Objective, task: Task, connection: Connection) -> Ende
         save_artifact=line.save_artifact,
         fetch_artifact=line.fetch_artifact,
         checkpoint=task.checkpoint,
+        study=task.study,
         number=task.number,
         attempt=task.attempt,
+        slot=task.slot,
     )
     try:
         return _ended(objective(task.parameters, context))
@@ -188,6 +209,8 @@ def _plain(metrics: Metrics) -> dict[str, float | None]:
 
 
 def _described(error: BaseException) -> str:
-    """An exception in one line: its type and message."""
+    """An exception in one line: its type and message, and what was noted on it."""
     message = str(error)
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+    described = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    notes = "; ".join(map(str, getattr(error, "__notes__", ())))
+    return f"{described} ({notes})" if notes else described

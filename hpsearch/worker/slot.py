@@ -10,11 +10,12 @@ from pathlib import Path
 
 from hpsearch.errors import ConfigurationError, HpsearchError, LeaseLost
 from hpsearch.gateway import Assignment
+from hpsearch.objectives.objective import ObjectiveInfo
 from hpsearch.trials import Decision, Lease, Receipt, Release, Report, Result, TrialState
 from hpsearch.worker.child import Child
 from hpsearch.worker.courier import Courier
 from hpsearch.worker.letters import Download, Item, Transfer, Upload
-from hpsearch.worker.messages import Briefing, Broken, Ended, Fetching, FromChild, Measured, Reply, Saving, Task
+from hpsearch.worker.messages import Briefing, Broken, Ended, Fetching, FromChild, Measured, Ready, Reply, Saving, Task
 from hpsearch.worker.options import AgentOptions
 
 logger = logging.getLogger("hpsearch.worker")
@@ -74,11 +75,17 @@ def _begin(assignment: Assignment, folder: Path) -> Run:
 class Slot:
     """Tells the service what its child says and the child what the service answers. Never blocks."""
 
-    def __init__(self, courier: Courier, options: AgentOptions, folder: Path) -> None:
+    def __init__(self, courier: Courier, options: AgentOptions, folder: Path, number: int = 0) -> None:
         self._courier = courier
         self._options = options
         self._folder = folder
-        self._child = Child(Briefing(objectives=dict(options.objectives), threads=options.threads, folder=folder))
+        self._number = number
+        briefing = Briefing(
+            objectives=dict(options.objectives), own=dict(options.own), threads=options.threads, folder=folder
+        )
+        self._child = Child(briefing)
+        self.published: tuple[ObjectiveInfo, ...] | None = None
+        """What the users' own objectives say of themselves, once they are imported."""
         self.run: Run | None = None
         self.is_handing_back = False
         """Whether trials are told to PAUSE at their next report."""
@@ -132,6 +139,8 @@ class Slot:
                 checkpoint=run.checkpoint,
                 number=run.lease.number,
                 attempt=run.lease.attempt,
+                study=run.lease.study,
+                slot=self._number,
             )
         )
 
@@ -153,6 +162,8 @@ class Slot:
             if not self._child.was_ever_ready:
                 raise ConfigurationError(f"an objective cannot be imported: {message.reason}")
             logger.error("an objective could not be imported again: %s", message.reason)
+        elif isinstance(message, Ready):
+            self.published = message.published
         elif run is None:
             return
         elif isinstance(message, Ended):

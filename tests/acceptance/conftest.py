@@ -42,10 +42,10 @@ class Cluster:
         wait_until(self._is_ready, "the server is ready")
         return process
 
-    def start_worker(self, name: str, slots: int = 1) -> subprocess.Popen[bytes]:
-        return self.start("worker", "--server", self.url, "--slots", str(slots), "--name", name)
+    def start_worker(self, name: str, slots: int = 1, *more: str, **options: Any) -> subprocess.Popen[bytes]:
+        return self.start("worker", "--server", self.url, "--slots", str(slots), "--name", name, *more, **options)
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         """A command of hpsearch, in a process group of its own."""
         log = (self.home / f"{len(self.processes)}-{arguments[0]}.log").open("wb")
         process = subprocess.Popen(
@@ -54,6 +54,7 @@ class Cluster:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            **options,
         )
         log.close()
         self.processes.append(process)

@@ -16,15 +16,9 @@ HEAVY = ["torch", "numpy", "sklearn", "fastapi", "uvicorn", "sqlalchemy", "alemb
 COMMANDS = [
     *(["run"], ["serve"], ["worker"], ["workers"], ["schema"], ["objective", "list"], ["objective", "show"]),
     *(["study", "create"], ["study", "list"], ["study", "show"], ["study", "watch"], ["study", "best"]),
-    *(["study", "trials"], ["study", "export"], ["study", "enqueue"], ["study", "retry"]),
-    *(
-        ["study", "importances"],
-        ["study", "plot"],
-        ["study", "report"],
-        ["study", "model"],
-        ["trial", "show"],
-        ["trial", "replay"],
-    ),
+    *(["study", "trials"], ["study", "export"], ["study", "enqueue"], ["study", "retry"], ["study", "extend"]),
+    *(["study", "clone"], ["study", "importances"], ["study", "plot"], ["study", "report"]),
+    *(["study", "model"], ["trial", "show"], ["trial", "replay"]),
     *(["rnn", "lr-range"], ["rnn", "attention"], ["rnn", "export"]),
     *(["study", "pause"], ["study", "resume"], ["study", "stop"], ["study", "delete"]),
 ]

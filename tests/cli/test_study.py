@@ -280,6 +280,24 @@ def test_retry(connected: Command, study: StudyHandle) -> None:
     assert study.trial(2).state == "waiting"
 
 
+def test_extend(connected: Command, study: StudyHandle) -> None:
+    assert "3 of 12 trials finished" in connected("study", "extend", study.name, "--trials", "12").output
+    answer = connected("study", "extend", study.name, "--trials", "5")
+    assert (answer.code, "trials: must be in all, from 12 (as it is now)" in answer.complaints) == (1, True)
+
+
+def test_clone_and_enqueue_from(connected: Command, study: StudyHandle, file: Path) -> None:
+    lines = connected("study", "clone", study.name, "--as", f"{study.name}-2", str(file)).output.splitlines()
+    assert lines[0] == "2 trials copied, 0 outside of the new space, 1 without a result"
+    assert "2 of 12 trials finished: 2 complete" in lines[2]
+    again = connected("study", "clone", study.name, "--as", f"{study.name}-2", str(file), "--json").json
+    assert (again["copied"], again["study"]["name"]) == (2, f"{study.name}-2")
+    waiting = connected("study", "enqueue", f"{study.name}-2", "--from", study.name, "--best", "1").output
+    assert waiting.startswith("trial 2 waits: x=")
+    for wrong in ([], ["--from", study.name, "--parameters", "{}"]):
+        assert "give one of --parameters" in connected("study", "enqueue", study.name, *wrong).complaints
+
+
 def test_pause_resume_stop(connected: Command, study: StudyHandle) -> None:
     for verb, state in (("pause", "paused"), ("resume", "running"), ("stop", "stopped")):
         answer = connected("study", verb, study.name)

@@ -34,9 +34,15 @@ from tests.conftest import loop_study
 def test_the_public_names_are_these() -> None:
     names = [
         "AskedTrial",
+        "Categorical",
         "Client",
+        "Context",
         "Event",
+        "Float",
+        "HandedBack",
         "HpsearchError",
+        "Int",
+        "Pruned",
         "Study",
         "StudyHandle",
         "StudySpec",

@@ -1,6 +1,7 @@
 """The tables of a migrated database are the tables of the code, whoever migrates first."""
 
 import threading
+from dataclasses import replace
 from importlib.resources import files
 
 import pytest
@@ -81,7 +82,7 @@ INSERT INTO artifacts (study_id, number, name, size, sha256, attempt, path, crea
 """
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
 def test_a_populated_database_of_a_version_before_goes_on(settings: Settings, revision: str) -> None:
     """What was there is there, and the study runs to its end, with events from here on."""
     database = Database(settings.sqlalchemy_url)
@@ -108,6 +109,9 @@ def test_a_populated_database_of_a_version_before_goes_on(settings: Settings, re
     assert [(event.revision, event.number, event.state) for event in service.events("bowl")] == [(6, 1, "complete")]
     (assignment,) = service.claim("w1", "s1", [], 1)
     assert (assignment.lease.number, running.number) == (2, 1)
+    own = replace(TOY, name="own")
+    service.publish_objectives([own])
+    assert service.objectives() == (TOY, own)
     service.close()
 
 
