@@ -1,0 +1,82 @@
+"""Our engine on the simulated clock: the functions of `hpsearch.search`, called as `hpsearch.service` calls them.
+
+`test_search.py` holds this to the service itself: the same replay through `Service` makes the same trials.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from hpsearch.search.history import History
+from hpsearch.search.pruners import Standing, looks_at, peer_states, why_prune
+from hpsearch.search.samplers import suggest
+from hpsearch.spec import StudySpec, parse_study
+from hpsearch.trials import Observation, TrialState
+from tests.benchmarks.search.clock import Job
+from tests.benchmarks.search.tasks import Task
+
+
+def spec_of(task: Task, seed: int, choice: Mapping[str, Any]) -> StudySpec:
+    """The study of a task. `choice` holds its sampler and pruner."""
+    raw = {
+        "name": "replay",
+        "objective": {"direction": "minimize"},
+        "space": task.space,
+        "budget": {"trials": 100_000},
+        "seed": seed,
+    }
+    if task.epochs > 1:
+        raw["objective"] |= {"settings": {"max_epochs": task.epochs}}
+    return parse_study(raw | dict(choice))
+
+
+class Engine:
+    """A study in memory."""
+
+    def __init__(self, spec: StudySpec) -> None:
+        self._spec = spec
+        self._history = History(spec)
+        self._revision = 0
+        self._reports: dict[int, dict[int, float]] = defaultdict(dict)
+        self._last: dict[int, tuple[int, float]] = {}
+        self._best: dict[int, float] = {}
+        self._states: dict[int, TrialState] = {}
+        self._suggested: dict[int, Any] = {}
+
+    def ask(self) -> Job | None:
+        (suggestion,) = suggest(self._history, [{}])
+        number = len(self._history)
+        self._suggested[number] = suggestion
+        self._observe(number, TrialState.RUNNING, None)
+        return Job(number, suggestion.parameters)
+
+    def report(self, job: Job, epoch: int, loss: float) -> bool:
+        best = self._best[job.key] = min(loss, self._best.get(job.key, loss))
+        reason = None
+        if looks_at(self._spec.pruner, epoch):
+            states = peer_states(self._spec.pruner)
+            peers = [
+                value
+                for number, value in self._reports[epoch].items()
+                if number != job.key and (not states or self._states[number] in states)
+            ]
+            complete = len(self._history.completions)
+            standing = Standing(epoch, loss, best, peers, complete)
+            reason = why_prune(self._spec.pruner, self._spec.objective.direction, standing)
+        self._reports[epoch][job.key] = loss
+        self._last[job.key] = epoch, loss
+        return reason is None
+
+    def tell(self, job: Job, loss: float | None, *, stopped: bool) -> None:
+        state = TrialState.FAILED if loss is None else TrialState.PRUNED if stopped else TrialState.COMPLETE
+        self._observe(job.key, state, [loss] if state is TrialState.COMPLETE and loss is not None else None)
+
+    def _observe(self, number: int, state: TrialState, values: list[float] | None) -> None:
+        self._revision += 1
+        self._states[number] = state
+        step, value = self._last.get(number, (None, None))
+        known = self._suggested[number]
+        change = Observation(
+            number, state, known.parameters, values, step, value, known.sampler_attributes, self._revision
+        )
+        self._history.update([change])
