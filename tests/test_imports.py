@@ -9,17 +9,18 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "hpsearch"
 
-VALUES = {"errors", "trials", "spec", "studies", "gateway", "optuna_port"}
+VALUES = {"errors", "trials", "spec", "automatic", "studies", "gateway", "optuna_port"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "settings": set(),
     "spec": {"errors"},
     "trials": {"errors"},
-    "studies": {"errors", "spec", "trials"},
+    "automatic": {"spec"},
+    "studies": {"errors", "spec", "automatic", "trials"},
     "gateway": {"errors", "spec", "trials"},
     "optuna_port": {"trials"},
     "objectives": {"errors", "trials"},
-    "search": {"errors", "spec", "trials", "optuna_port"},
+    "search": {"errors", "spec", "automatic", "trials", "optuna_port"},
     "optuna": VALUES | {"search", "client"},
     "store": VALUES,
     # the objective contract alone: what objectives publish of themselves, to check studies against

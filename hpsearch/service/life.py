@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from hpsearch.automatic import pruner_of
 from hpsearch.gateway import Assignment
 from hpsearch.search.pruners import Standing, looks_at, peer_states, why_prune
 from hpsearch.service.checks import stored_text
@@ -91,11 +92,11 @@ def record(written: Reports, trial: Reported, row: AnyRow, report: Report) -> De
     written.drop_superseded(trial, report.step, spec.objective.direction)
     better = max if spec.objective.direction == "maximize" else min
     best = report.value if trial.best_value is None else better(report.value, trial.best_value)
-    reason = None
-    if looks_at(spec.pruner, report.step):
-        peers = written.values_at(trial, report.step, peer_states(spec.pruner))
+    reason, pruner = None, pruner_of(spec)
+    if looks_at(pruner, report.step):
+        peers = written.values_at(trial, report.step, peer_states(pruner))
         standing = Standing(report.step, report.value, best, peers, row.complete)
-        reason = why_prune(spec.pruner, spec.objective.direction, standing)
+        reason = why_prune(pruner, spec.objective.direction, standing)
     decision = Decision.PRUNE if reason else Decision.CONTINUE
     written.add(trial, report, best, decision, reason)
     return decision

@@ -37,7 +37,7 @@ class Method:
 TPE, NONE = {"name": "tpe"}, {"name": "none"}
 METHODS: dict[str, Method] = {
     "random": Method("random search", {"sampler": {"name": "random"}, "pruner": NONE}),
-    "ours": Method("hpsearch, as it comes", {}),
+    "ours": Method("hpsearch, auto", {"sampler": {"name": "auto"}, "pruner": {"name": "auto"}}),
     "ours_tpe": Method("hpsearch, TPE", {"sampler": TPE, "pruner": NONE}),
     "ours_tpe_median": Method("hpsearch, TPE and median", {"sampler": TPE, "pruner": {"name": "median"}}),
     "ours_tpe_asha": Method("hpsearch, TPE and asha", {"sampler": TPE, "pruner": {"name": "asha"}}),

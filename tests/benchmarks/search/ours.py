@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
+from hpsearch.automatic import pruner_of
 from hpsearch.search.history import History
 from hpsearch.search.pruners import Standing, looks_at, peer_states, why_prune
 from hpsearch.search.samplers import suggest
@@ -34,7 +35,7 @@ class Engine:
     """A study in memory."""
 
     def __init__(self, spec: StudySpec) -> None:
-        self._spec = spec
+        self._spec, self._pruner = spec, pruner_of(spec)
         self._history = History(spec)
         self._revision = 0
         self._reports: dict[int, dict[int, float]] = defaultdict(dict)
@@ -53,8 +54,8 @@ class Engine:
     def report(self, job: Job, epoch: int, loss: float) -> bool:
         best = self._best[job.key] = min(loss, self._best.get(job.key, loss))
         reason = None
-        if looks_at(self._spec.pruner, epoch):
-            states = peer_states(self._spec.pruner)
+        if looks_at(self._pruner, epoch):
+            states = peer_states(self._pruner)
             peers = [
                 value
                 for number, value in self._reports[epoch].items()
@@ -62,7 +63,7 @@ class Engine:
             ]
             complete = len(self._history.completions)
             standing = Standing(epoch, loss, best, peers, complete)
-            reason = why_prune(self._spec.pruner, self._spec.objective.direction, standing)
+            reason = why_prune(self._pruner, self._spec.objective.direction, standing)
         self._reports[epoch][job.key] = loss
         self._last[job.key] = epoch, loss
         return reason is None

@@ -1,6 +1,5 @@
 """The search benchmark itself: its arithmetic, its clock, and that its engine is the service's."""
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,10 @@ from hpsearch.service import Service
 from hpsearch.settings import Settings
 from hpsearch.trials import Decision, Report, Result, TrialState
 from tests.benchmarks.search import tasks
+from tests.benchmarks.search.__main__ import main
 from tests.benchmarks.search.clock import Job, replay
 from tests.benchmarks.search.ours import Engine, spec_of
 from tests.benchmarks.search.results import band, cost_to, probability_ahead, rank_table, regret_at
-
-ROOT = Path(__file__).parents[3]
 
 
 class Recorder:
@@ -56,10 +54,10 @@ class ThroughService:
         self._service.tell_one(Result(lease=job.key, state=state, values=values))
 
 
-@pytest.mark.parametrize("pruner", ["median", "asha"])
-def test_the_engine_makes_the_trials_that_the_service_makes(tmp_path: Path, pruner: str) -> None:
+@pytest.mark.parametrize(("sampler", "pruner"), [("tpe", "median"), ("tpe", "asha"), ("auto", "auto")])
+def test_the_engine_makes_the_trials_that_the_service_makes(tmp_path: Path, sampler: str, pruner: str) -> None:
     task = tasks.toy()
-    spec = spec_of(task, 3, {"sampler": {"name": "tpe"}, "pruner": {"name": pruner}})
+    spec = spec_of(task, 3, {"sampler": {"name": sampler}, "pruner": {"name": pruner}})
     service = Service(Settings(home=tmp_path))
     service.open(reaper=False)
     through = replay(task, ThroughService(service, spec), workers=4, curves=8)
@@ -140,17 +138,17 @@ def test_bands_ranks_and_the_probability_to_be_ahead() -> None:
     assert probability_ahead([better] * 3, [better] * 3) == pytest.approx(0.5, abs=0.1)
 
 
-def test_the_command_prints_its_tables_and_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
+def test_the_command_prints_its_tables_and_goes_on_where_it_was_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     results = tmp_path / "results.jsonl"
-    command = [sys.executable, "-m", "tests.benchmarks.search", "--tasks", "toy0", "toy1", "--workers", "1", "4"]
-    command += ["--methods", "random", "ours_tpe_asha", "optuna_median", "--curves", "4", "--results", str(results)]
+    command = ["search", "--tasks", "toy0", "toy1", "--workers", "1", "4", "--curves", "4", "--results", str(results)]
+    command += ["--methods", "random", "ours", "optuna_median", "--seeds"]
 
     def run(seeds: int) -> str:
-        done = subprocess.run(
-            [*command, "--seeds", str(seeds)], cwd=ROOT, capture_output=True, text=True, timeout=200, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        monkeypatch.setattr(sys, "argv", [*command, str(seeds)])
+        main()
+        return capsys.readouterr().out
 
     run(1)
     first = results.read_text().splitlines()
@@ -158,8 +156,7 @@ def test_the_command_prints_its_tables_and_goes_on_where_it_was_cut_off(tmp_path
     assert len(first) == 2 * 2 * 3
     assert results.read_text().splitlines()[: len(first)] == first
     assert len(results.read_text().splitlines()) == 2 * len(first)
-    titles = [line for line in shown.splitlines() if line.startswith("## ")]
-    assert titles == [
+    assert [line for line in shown.splitlines() if line.startswith("## ")] == [
         "## Regret, 1 worker",
         "## Compute to random search's regret, 1 worker",
         "## Regret, 4 workers",
