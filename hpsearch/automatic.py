@@ -88,8 +88,8 @@ def _sampler_for(spec: StudySpec) -> tuple[SamplerSpec, str]:
         exploration=EXPLORATION,
         rank_pruned_by="value",
     ), (
-        f"tpe: {startup} quasi-random trials first, which rungs make cheap; then by a model of the good and the bad ones, "
-        f"pruned ones among them by their last value, and {EXPLORATION:.0%} at random, so that a misled model is found out"
+        f"tpe: {startup} quasi-random trials first, which rungs make cheap; then by a model of the good and the bad, "
+        f"pruned ones among them by their last value; {EXPLORATION:.0%} stay at random, to find a misled model out"
     )
 
 
