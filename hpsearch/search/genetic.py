@@ -32,6 +32,8 @@ class _Shown:
     read: int = 0
     members: Counter[int] = field(default_factory=Counter)
     trials: list[FrozenTrial] = field(default_factory=list)
+    generation: int = 0
+    """Whose parents are chosen."""
     study_attributes: dict[str, Any] = field(default_factory=dict)
 
 
@@ -46,7 +48,8 @@ def draw(
         study = OptunaStudy(history.spec.name, view, sampler=sampler)
         trial = _trial(number + turn, OptunaState.RUNNING)
         # Optuna orders parents in one way as it chooses them and in another once it knows them: let it know them first
-        sampler.get_parent_population(study, sampler.get_trial_generation(study, trial))
+        generation = sampler.get_trial_generation(study, trial)
+        view.choose_parents(study, options, history.spec.seed, generation)
         found = sampler.sample_relative(study, trial, view.searched)
         for name, distribution in view.searched.items():
             if name not in found:
@@ -85,6 +88,7 @@ class HistoryStorage(BaseStorage):
         self.searched = {name: item for name, item in distributions.items() if not item.single()}
         self.written: dict[int, dict[str, Any]] = {}
         shown: _Shown = history.memory.setdefault(_MEMORY, _Shown())
+        self._shown = shown
         for number in history.completions[shown.read :]:
             generation = history.attributes.get(number, {}).get(generation_key)
             if generation is not None and shown.members[generation] < population:
@@ -92,6 +96,15 @@ class HistoryStorage(BaseStorage):
                 shown.trials.append(self._complete_trial(number))
         shown.read = len(history.completions)
         self._study_attributes, self._trials = shown.study_attributes, shown.trials
+
+    def choose_parents(
+        self, study: OptunaStudy, options: NSGA2Sampler | NSGA3Sampler, seed: int, generation: int
+    ) -> None:
+        """Let the parents of all generations up to this one be known. NSGA-III draws some of them by lot: from a seed
+        of the generation's own, so that a restart draws the same."""
+        for number in range(self._shown.generation + 1, generation + 1):
+            _sampler(options, seed * 1_000_003 + number).get_parent_population(study, number)
+            self._shown.generation = number
 
     def _complete_trial(self, number: int) -> FrozenTrial:
         history = self._history
