@@ -378,7 +378,9 @@ class StudySpec(_Part):
     @cached_property
     def budget_trials(self) -> int | None:
         """Finished trials that end the study: the budget's, or all the points of a grid, whichever are fewer."""
-        if not isinstance(self.sampler, GridSampler | BruteForceSampler):
+        # auto tries all where the budget allows it, and has no more to try then
+        tries_all = isinstance(self.sampler, AutoSampler) and self.budget.trials is not None
+        if not tries_all and not isinstance(self.sampler, GridSampler | BruteForceSampler):
             return self.budget.trials
         points = configurations(self.space)
         bounds = [bound for bound in (points, self.budget.trials) if bound is not None and bound < 2**53]

@@ -18,7 +18,8 @@ from hpsearch.spec import (
     TPESampler,
     parse_study,
 )
-from hpsearch.studies import Study
+from hpsearch.studies import Study, StudyState
+from hpsearch.trials import Result, TrialState
 from tests.conftest import loop_study
 
 AUTO = {"sampler": {"name": "auto"}, "pruner": {"name": "auto"}}
@@ -82,6 +83,18 @@ def test_where_rungs_make_trials_cheap_chance_has_a_larger_share() -> None:
     dear = sampler_of(study(settings, space=wide, pruner={"name": "none"}))
     assert isinstance(dear, TPESampler)
     assert (dear.startup_trials, dear.exploration) == (10, 0.0)
+
+
+def test_a_study_whose_configurations_are_all_tried_ends(service: Service) -> None:
+    assert study(space=FLOAT | FEW, budget={"trials": 10}).budget_trials == 10
+    assert study(space=FEW, budget={"trials": 5}).budget_trials == 5
+    assert study(space=FEW, budget={"wall_clock": 60.0}).budget_trials is None
+    name = service.create_study(loop_study(space=FEW, budget={"trials": 10}, **AUTO))[0].name
+    tried = service.ask(name, 10)
+    for assignment in tried:
+        service.tell_one(Result(lease=assignment.lease, state=TrialState.COMPLETE, values=(0.0,)))
+    assert len({tuple(assignment.parameters.values()) for assignment in tried}) == 6
+    assert service.get_study(name).state is StudyState.COMPLETE
 
 
 def test_what_the_user_chose_stays() -> None:
