@@ -13,6 +13,7 @@ from hpsearch.spec import (
     AutoPruner,
     AutoSampler,
     BruteForceSampler,
+    KnownPruner,
     MedianPruner,
     NoPruner,
     PrunerSpec,
@@ -54,7 +55,7 @@ def sampler_of(spec: StudySpec) -> SamplerSpec:
     return _sampler_for(spec)[0] if isinstance(spec.sampler, AutoSampler) else spec.sampler
 
 
-def pruner_of(spec: StudySpec) -> PrunerSpec:
+def pruner_of(spec: StudySpec) -> KnownPruner:
     """The study's own pruner, or what `auto` stands for."""
     return _pruner_for(spec)[0] if isinstance(spec.pruner, AutoPruner) else spec.pruner
 
@@ -93,7 +94,7 @@ def _sampler_for(spec: StudySpec) -> tuple[SamplerSpec, str]:
     )
 
 
-def _pruner_for(spec: StudySpec) -> tuple[PrunerSpec, str]:
+def _pruner_for(spec: StudySpec) -> tuple[KnownPruner, str]:
     settings = spec.objective.settings
     if any(_whole(settings, name) > 1 for name in ("folds", "repeats")):
         return MedianPruner(), "median: the steps are folds and repeats, which are too few for rungs"

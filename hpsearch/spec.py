@@ -304,7 +304,8 @@ SamplerSpec = Annotated[
     | AutoSampler,
     Field(discriminator="name"),
 ]
-PrunerSpec = Annotated[NoPruner | MedianPruner | ASHAPruner | AutoPruner, Field(discriminator="name")]
+KnownPruner = NoPruner | MedianPruner | ASHAPruner
+PrunerSpec = Annotated[KnownPruner | AutoPruner, Field(discriminator="name")]
 
 
 class Budget(_Part):
