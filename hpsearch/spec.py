@@ -21,6 +21,9 @@ Name = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 ParameterName = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z_][A-Za-z0-9_.\[\]-]*$", max_length=100)]
 Value = str | Int | Float | Bool | None
 
+MOST_TRIALS = 10_000_000
+"""Of a study."""
+
 N = TypeVar("N", int, float)
 S = TypeVar("S", int, float | None)
 
@@ -169,6 +172,14 @@ class TPESampler(_Part):
     """Model the parameters together rather than one by one."""
     constant_liar: Bool = True
     """Count running trials as bad, so that parallel workers keep apart."""
+    startup: Literal["random", "quasi_random"] = "random"
+    """How the first trials are drawn: independently, or as a Sobol sequence, which leaves no gaps."""
+    exploration: Annotated[Float, Field(ge=0, le=1)] = 0.0
+    """Share of the later trials that are drawn at random all the same, so that a misled model is found out (as BOHB
+    does, Falkner et al. 2018)."""
+    rank_pruned_by: Literal["step", "value"] = "step"
+    """How pruned trials compare: behind all complete ones, the further they came the better (Optuna's way); or among
+    them, by their last value."""
 
 
 class RandomSampler(_Part):
@@ -205,6 +216,13 @@ class GridSampler(_Part):
     name: Literal["grid"] = "grid"
 
 
+class BruteForceSampler(_Part):
+    """Every configuration that no trial has had yet, enqueued ones included, in a random order; the study ends when it
+    has had as many trials as there are configurations. Floats need a step. For large spaces too, unlike a grid."""
+
+    name: Literal["brute_force"] = "brute_force"
+
+
 class NSGA2Sampler(_Part):
     """A genetic algorithm (Deb et al. 2002), as in Optuna."""
 
@@ -217,16 +235,55 @@ class NSGA2Sampler(_Part):
     """Probability that a child has two parents."""
 
 
+class NSGA3Sampler(_Part):
+    """A genetic algorithm that spreads over reference points (Deb and Jain 2014), as in Optuna; for many objectives."""
+
+    name: Literal["nsga3"] = "nsga3"
+    population: Annotated[Int, Field(ge=2, le=10_000)] = 50
+    """Trials a generation."""
+    mutation: Annotated[Float, Field(ge=0, le=1)] | None = None
+    """Probability that a parameter mutates; 1 / parameters where it is not given."""
+    crossover: Annotated[Float, Field(ge=0, le=1)] = 0.9
+    """Probability that a child has two parents."""
+    divisions: Annotated[Int, Field(ge=1, le=100)] = 3
+    """Reference points along each objective."""
+
+
+class AutoSampler(_Part):
+    """Chosen by hpsearch, from the space and the budget; the study's `chosen` says what and why."""
+
+    name: Literal["auto"] = "auto"
+    version: Literal[1] = 1
+    """Of the rules: a study keeps those that it was made with."""
+
+
+class AutoPruner(_Part):
+    """Chosen by hpsearch, from what it knows of the objective's epochs; the study's `chosen` says what and why."""
+
+    name: Literal["auto"] = "auto"
+    version: Literal[1] = 1
+    """Of the rules: a study keeps those that it was made with."""
+
+
 SamplerSpec = Annotated[
-    TPESampler | RandomSampler | CMAESSampler | QMCSampler | GridSampler | NSGA2Sampler, Field(discriminator="name")
+    TPESampler
+    | RandomSampler
+    | CMAESSampler
+    | QMCSampler
+    | GridSampler
+    | BruteForceSampler
+    | NSGA2Sampler
+    | NSGA3Sampler
+    | AutoSampler,
+    Field(discriminator="name"),
 ]
-PrunerSpec = Annotated[AnyPruner, Field(discriminator="name")]
+PrunerSpec = Annotated[AnyPruner | AutoPruner, Field(discriminator="name")]
 
 
 class Budget(_Part):
     """When the study ends: at whichever comes first."""
 
-    trials: Annotated[Int, Field(ge=1, le=10_000_000)] | None = None
+    trials: Annotated[Int, Field(ge=1, le=MOST_TRIALS)] | None = None
     """Finished trials, exactly: complete, pruned and failed ones count."""
     wall_clock: Annotated[Float, Field(gt=0), BeforeValidator(_seconds)] | None = None
     """Seconds from the first claim (or "90s", "10m", "2h", "1d"), pauses included."""
@@ -266,9 +323,9 @@ class StudySpec(_Part):
     @classmethod
     def _sampler_fits_space(cls, sampler: SamplerSpec, info: Any) -> SamplerSpec:
         space: Mapping[str, SpaceParameter] = info.data.get("space", {})
-        if isinstance(sampler, GridSampler):
+        if isinstance(sampler, GridSampler | BruteForceSampler):
             for name, parameter in space.items():
-                if isinstance(parameter, FloatParameter) and parameter.step is None and parameter.low < parameter.high:
+                if values_of(parameter) is None:
                     raise _fault_at(
                         f"space.{name}.step", "is missing: a grid of floats needs the distance of its points"
                     )
@@ -281,7 +338,10 @@ class StudySpec(_Part):
     @field_validator("budget")
     @classmethod
     def _budget_ends(cls, budget: Budget, info: Any) -> Budget:
-        ends_by_itself = isinstance(info.data.get("sampler"), GridSampler)
+        sampler = info.data.get("sampler")
+        ends_by_itself = isinstance(sampler, GridSampler)
+        if isinstance(sampler, BruteForceSampler):
+            ends_by_itself = (configurations(info.data.get("space", {})) or 0) <= MOST_TRIALS
         if budget.trials is None and budget.wall_clock is None and not ends_by_itself:
             raise _fault_at(
                 "budget.trials", "is missing: a budget needs trials or wall_clock, or the study would never end"
@@ -291,17 +351,28 @@ class StudySpec(_Part):
     @cached_property
     def budget_trials(self) -> int | None:
         """Finished trials that end the study: the budget's, or all the points of a grid, whichever are fewer."""
-        if not isinstance(self.sampler, GridSampler):
+        # auto tries all where the budget allows it, and has no more to try then
+        tries_all = isinstance(self.sampler, AutoSampler) and self.budget.trials is not None
+        if not tries_all and not isinstance(self.sampler, GridSampler | BruteForceSampler):
             return self.budget.trials
-        points = math.prod(_values_of(parameter) for parameter in self.space.values())
-        return points if self.budget.trials is None else min(points, self.budget.trials)
+        points = configurations(self.space)
+        bounds = [bound for bound in (points, self.budget.trials) if bound is not None and bound < 2**53]
+        return min(bounds, default=None)
 
 
-def _values_of(parameter: SpaceParameter) -> int:
-    """How many values a parameter of a grid has."""
+def configurations(space: Mapping[str, SpaceParameter]) -> int | None:
+    """How many configurations a space has; None without end."""
+    sizes = [values_of(parameter) for parameter in space.values()]
+    return None if None in sizes else math.prod(size for size in sizes if size is not None)
+
+
+def values_of(parameter: SpaceParameter) -> int | None:
+    """How many values a parameter has; None without end."""
     if isinstance(parameter, CategoricalParameter):
         return len(parameter.choices)
-    return 1 + round((parameter.high - parameter.low) / (parameter.step or 1))
+    if parameter.low == parameter.high:
+        return 1
+    return None if parameter.step is None else 1 + round((parameter.high - parameter.low) / parameter.step)
 
 
 _VARIANTS: Mapping[str, Mapping[str, type[BaseModel]]] = {
@@ -312,9 +383,12 @@ _VARIANTS: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "cmaes": CMAESSampler,
         "qmc": QMCSampler,
         "grid": GridSampler,
+        "brute_force": BruteForceSampler,
         "nsga2": NSGA2Sampler,
+        "nsga3": NSGA3Sampler,
+        "auto": AutoSampler,
     },
-    "pruner": PRUNERS,
+    "pruner": PRUNERS | {"auto": AutoPruner},
 }
 _PARTS: Mapping[str, type[BaseModel]] = {"objective": ObjectiveSpec, "budget": Budget}
 

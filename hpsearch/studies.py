@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
+from hpsearch.automatic import Choice, choice_of
 from hpsearch.errors import IllegalTransition
 from hpsearch.spec import StudySpec
 from hpsearch.trials import Trial
@@ -104,6 +105,12 @@ class Study(_Value):
     def name(self) -> str:
         """The spec's name."""
         return self.spec.name
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def chosen(self) -> Choice:
+        """The sampler and the pruner at work, and why, where they were left to hpsearch."""
+        return choice_of(self.spec)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,19 +9,20 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "hpsearch"
 
-VALUES = {"errors", "trials", "spec", "pruner_spec", "studies", "gateway", "optuna_port", "insights"}
+VALUES = {"errors", "trials", "spec", "pruner_spec", "automatic", "studies", "gateway", "optuna_port", "insights"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "settings": set(),
     "pruner_spec": set(),  # the spec's pruners
     "spec": {"errors", "pruner_spec"},
     "trials": {"errors"},
-    "studies": {"errors", "spec", "trials"},
+    "automatic": {"spec", "pruner_spec"},
+    "studies": {"errors", "spec", "automatic", "trials"},
     "gateway": {"errors", "spec", "trials", "objectives"},
     "optuna_port": {"trials"},
     "insights": {"trials"},
     "objectives": {"errors", "trials"},
-    "search": {"errors", "spec", "pruner_spec", "trials", "optuna_port", "insights"},
+    "search": {"errors", "spec", "pruner_spec", "automatic", "trials", "optuna_port", "insights"},
     "optuna": VALUES | {"search", "client"},
     "store": VALUES,
     "figures": VALUES | {"search"},

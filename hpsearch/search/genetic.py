@@ -1,12 +1,15 @@
-"""NSGA-II (Deb et al. 2002) by Optuna's sampler, over a view of the history."""
+"""NSGA-II (Deb et al. 2002) and NSGA-III (Deb and Jain 2014) by Optuna's samplers, over a view of the history."""
 
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import numpy as np
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import NSGAIIISampler as OptunaNSGAIIISampler
 from optuna.samplers import NSGAIISampler as OptunaNSGAIISampler
 from optuna.storages import BaseStorage
 from optuna.study import Study as OptunaStudy
@@ -17,10 +20,10 @@ from optuna.trial import TrialState as OptunaState
 from hpsearch.search.distributions import distributions_of
 from hpsearch.search.history import History
 from hpsearch.search.space import Floats
-from hpsearch.spec import NSGA2Sampler
+from hpsearch.spec import NSGA2Sampler, NSGA3Sampler
 
-_MEMORY = "nsga2"
-GENERATION = OptunaNSGAIISampler._get_generation_key()
+_MEMORY = "genetic"
+OptunaSampler = OptunaNSGAIISampler | OptunaNSGAIIISampler
 
 
 @dataclass(slots=True)
@@ -30,26 +33,24 @@ class _Shown:
     read: int = 0
     members: Counter[int] = field(default_factory=Counter)
     trials: list[FrozenTrial] = field(default_factory=list)
+    generation: int = 0
+    """Whose parents are chosen."""
     study_attributes: dict[str, Any] = field(default_factory=dict)
 
 
 def draw(
-    history: History, options: NSGA2Sampler, number: int, count: int, seed: int
+    history: History, options: NSGA2Sampler | NSGA3Sampler, number: int, count: int, seed: int
 ) -> tuple[list[Floats], list[dict[str, Any]]]:
     """Points of the trials from `number` on, and the generation that each belongs to."""
-    view = HistoryStorage(history, options.population)
+    view = HistoryStorage(history, options.population, _sampler(options, seed)._get_generation_key())
     points, attributes = [], []
     for turn in range(count):
-        sampler = OptunaNSGAIISampler(
-            population_size=options.population,
-            mutation_prob=options.mutation,
-            crossover_prob=options.crossover,
-            seed=(seed + turn) % 2**32,
-        )
+        sampler = _sampler(options, seed + turn)
         study = OptunaStudy(history.spec.name, view, sampler=sampler)
         trial = _trial(number + turn, OptunaState.RUNNING)
         # Optuna orders parents in one way as it chooses them and in another once it knows them: let it know them first
-        sampler.get_parent_population(study, sampler.get_trial_generation(study, trial))
+        generation = sampler.get_trial_generation(study, trial)
+        view.choose_parents(study, options, history.spec.seed, generation)
         found = sampler.sample_relative(study, trial, view.searched)
         for name, distribution in view.searched.items():
             if name not in found:
@@ -60,6 +61,20 @@ def draw(
     return points, attributes
 
 
+def _sampler(options: NSGA2Sampler | NSGA3Sampler, seed: int) -> OptunaSampler:
+    common: dict[str, Any] = {
+        "population_size": options.population,
+        "mutation_prob": options.mutation,
+        "crossover_prob": options.crossover,
+        "seed": seed % 2**32,
+    }
+    if isinstance(options, NSGA3Sampler):
+        with warnings.catch_warnings():  # its interface may change: we pin Optuna's minor version
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return OptunaNSGAIIISampler(**common, dividing_parameter=options.divisions)
+    return OptunaNSGAIISampler(**common)
+
+
 class HistoryStorage(BaseStorage):
     """A history as Optuna's storage, for the time of a call: what a sampler writes about trials is caught in
     `written`, and what it keeps of the study (parents that it can find again) in the history's memory.
@@ -68,19 +83,29 @@ class HistoryStorage(BaseStorage):
     change the parents that others have been bred from.
     """
 
-    def __init__(self, history: History, population: int) -> None:
+    def __init__(self, history: History, population: int, generation_key: str) -> None:
         self._history = history
         distributions = distributions_of(history.spec.space)
         self.searched = {name: item for name, item in distributions.items() if not item.single()}
         self.written: dict[int, dict[str, Any]] = {}
         shown: _Shown = history.memory.setdefault(_MEMORY, _Shown())
+        self._shown = shown
         for number in history.lessons[shown.read :]:
-            generation = history.attributes.get(number, {}).get(GENERATION)
+            generation = history.attributes.get(number, {}).get(generation_key)
             if generation is not None and shown.members[generation] < population:
                 shown.members[generation] += 1
                 shown.trials.append(self._complete_trial(number))
         shown.read = len(history.lessons)
         self._study_attributes, self._trials = shown.study_attributes, shown.trials
+
+    def choose_parents(
+        self, study: OptunaStudy, options: NSGA2Sampler | NSGA3Sampler, seed: int, generation: int
+    ) -> None:
+        """Let the parents of all generations up to this one be known. NSGA-III draws some of them by lot: from a seed
+        of the generation's own, so that a restart draws the same."""
+        for number in range(self._shown.generation + 1, generation + 1):
+            _sampler(options, seed * 1_000_003 + number).get_parent_population(study, number)
+            self._shown.generation = number
 
     def _complete_trial(self, number: int) -> FrozenTrial:
         history = self._history

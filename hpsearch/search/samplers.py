@@ -7,10 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.search import cma_es, genetic, grid, quasi_random, tpe
+from hpsearch.automatic import sampler_of
+from hpsearch.search import brute_force, cma_es, genetic, grid, quasi_random, tpe
 from hpsearch.search.history import History
 from hpsearch.search.space import Floats
-from hpsearch.spec import CMAESSampler, GridSampler, NSGA2Sampler, QMCSampler, StudySpec, TPESampler
+from hpsearch.spec import (
+    BruteForceSampler,
+    CMAESSampler,
+    GridSampler,
+    NSGA2Sampler,
+    NSGA3Sampler,
+    QMCSampler,
+    StudySpec,
+    TPESampler,
+)
 from hpsearch.trials import Parameters, Suggestion
 
 
@@ -49,8 +59,8 @@ def _draw(
 ) -> tuple[Sequence[Floats], Sequence[dict[str, Any]]]:
     """Points of the trials from `number` on, all of whose dimensions are numbers, and what is to be remembered."""
     nothing: list[dict[str, Any]] = [{} for _ in range(count)]
-    match history.spec.sampler:
-        case TPESampler() as options if _is_informed(history, options.startup_trials):
+    match sampler_of(history.spec):
+        case TPESampler() as options:
             return _by_tpe(history, options, number, settled, count), nothing
         case CMAESSampler() as options if len(history.lessons) >= options.startup_trials:
             return cma_es.draw(history, options, random_points(history, number, count), _seed(history.spec, number))
@@ -58,7 +68,10 @@ def _draw(
             return quasi_random.draw(history, options, number, count), nothing
         case GridSampler() if not settled:
             return grid.draw(history, count)
-        case NSGA2Sampler() as options:
+        case BruteForceSampler() if not settled:
+            found = brute_force.draw(history, number, count, history.spec.seed)
+            return found, nothing[: len(found)]
+        case NSGA2Sampler() | NSGA3Sampler() as options:
             return genetic.draw(history, options, number, count, _seed(history.spec, number))
         case _:
             return list(random_points(history, number, count)), nothing
@@ -69,13 +82,24 @@ def _is_informed(history: History, startup_trials: int) -> bool:
 
 
 def _by_tpe(history: History, options: TPESampler, number: int, settled: Parameters, count: int) -> list[Floats]:
+    if not _is_informed(history, options.startup_trials):
+        if options.startup == "quasi_random":
+            return quasi_random.draw(history, QMCSampler(), number, count)
+        return list(random_points(history, number, count))
     points = random_points(history, number, count)
     dimensions = history.space.dimensions
     free = [index for index, item in enumerate(dimensions) if item.name not in settled and not item.single]
-    if free:
-        found = tpe.suggest(history, options, np.random.default_rng(_seed(history.spec, number)), free, count)
-        points[:, free] = found[:, free]
+    modelled = [turn for turn in range(count) if not _explores(history.spec, number + turn, options.exploration)]
+    if free and modelled:
+        rng = np.random.default_rng(_seed(history.spec, number))
+        found = tpe.suggest(history, options, rng, free, len(modelled))
+        points[np.ix_(modelled, free)] = found[:, free]
     return list(points)
+
+
+def _explores(spec: StudySpec, number: int, share: float) -> bool:
+    """Whether a trial is one of those that are drawn at random all the same."""
+    return share > 0 and np.random.default_rng([_seed(spec, number), 0x6578706C]).random() < share
 
 
 def random_points(history: History, number: int, count: int) -> Floats:

@@ -75,7 +75,8 @@ def _split(history: History, options: TPESampler) -> tuple[Numbers, Numbers, Flo
     complete, pruned, diverged = history.complete(), history.pruned(), history.diverged()
     finished = len(complete) + len(pruned) + len(diverged)
     room = min((finished + 9) // 10, MOST_GOOD, len(complete) + len(pruned))  # what diverged is never good
-    best = np.concatenate([_best(history, complete, pruned, room + NEAREST_BAD), diverged])[: room + NEAREST_BAD]
+    rank = _best_by_value if options.rank_pruned_by == "value" else _best
+    best = np.concatenate([rank(history, complete, pruned, room + NEAREST_BAD), diverged])[: room + NEAREST_BAD]
     good = np.sort(best[:room])
     is_bad = np.zeros(len(history), dtype=bool)
     is_bad[complete], is_bad[pruned], is_bad[diverged], is_bad[good] = True, True, True, False
@@ -96,6 +97,19 @@ def _best(history: History, complete: Numbers, pruned: Numbers, count: int) -> N
         return best
     order = np.lexsort((history.last_losses[pruned], -history.last_steps[pruned]))
     return np.concatenate([best, pruned[order][: count - len(best)]])
+
+
+def _best_by_value(history: History, complete: Numbers, pruned: Numbers, count: int) -> Numbers:
+    """The first of the complete and the pruned trials together, from the best value on: the last report's of a pruned
+    one. A trial that was let through because it was the first on its rungs is not held for good that way; of a curve
+    that still falls, more steps count by themselves. Of equals the first; those that reported nothing are last."""
+    numbers = np.concatenate([complete, pruned])
+    losses = np.concatenate([history.losses[complete], history.last_losses[pruned]])
+    losses[len(complete) :][history.last_steps[pruned] < 0] = np.inf
+    if len(numbers) > count:
+        within = losses <= np.partition(losses, count)[count]
+        numbers, losses = numbers[within], losses[within]
+    return numbers[np.lexsort((numbers, losses))][:count]
 
 
 def _thinned(history: History, is_bad: NDArray[np.bool_], kept: Numbers) -> tuple[Numbers, Floats]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from hpsearch.automatic import pruner_of
 from hpsearch.gateway import Assignment
 from hpsearch.search.pruners import Standing, judge, looks_at
 from hpsearch.service import promotions
@@ -111,11 +112,11 @@ def record(written: Reports, trial: Reported, row: AnyRow, report: Report) -> De
     written.drop_superseded(trial, report.step, spec.objective.direction)
     better = max if spec.objective.direction == "maximize" else min
     best = report.value if trial.best_value is None else better(report.value, trial.best_value)
-    verdict = None
-    if looks_at(spec.pruner, trial.number, report.step):
+    verdict, pruner = None, pruner_of(spec)
+    if looks_at(pruner, trial.number, report.step):
         standing = Standing(number=trial.number, step=report.step, value=report.value, best=best, complete=row.complete)
         beside = written.beside(trial, report, row.best_number)
-        verdict = judge(spec.pruner, spec.objective.direction, standing, beside)
+        verdict = judge(pruner, spec.objective.direction, standing, beside)
     if verdict is None:
         written.add(trial, report, best, Decision.CONTINUE, None)
         return Decision.CONTINUE

@@ -7,7 +7,6 @@ import pytest
 from cmaes import CMA
 
 from hpsearch.search import tpe
-from hpsearch.search.genetic import GENERATION as NSGA2_GENERATION
 from hpsearch.search.genetic import HistoryStorage
 from hpsearch.search.history import History
 from hpsearch.search.samplers import suggest
@@ -15,6 +14,8 @@ from hpsearch.spec import StudySpec, TPESampler, parse_study
 from hpsearch.trials import Observation, TrialState
 from tests.conftest import loop_study
 
+NSGA2_GENERATION = "NSGAIISampler:generation"
+"""Optuna's word."""
 SPACE = {name: {"type": "float", "low": 0, "high": 1} for name in ("x", "y")}
 
 
@@ -108,7 +109,7 @@ def test_nsga_2_sees_the_worst_value_that_there_is(direction: str, worst: float)
     history = History(study({"name": "nsga2", "population": 4}, direction))
     generation = {NSGA2_GENERATION: 0}
     history.update([complete(0, 0.1, 1.0, generation), *(diverged(n, 0.9, generation) for n in (1, 2, 3))])
-    values = [trial.value for trial in HistoryStorage(history, 4).get_all_trials(0)]
+    values = [trial.value for trial in HistoryStorage(history, 4, NSGA2_GENERATION).get_all_trials(0)]
     assert values[0] == 1.0
     assert all(abs(value) > abs(worst) and np.sign(value) == np.sign(worst) for value in values[1:])
     (suggestion,) = suggest(history, [{}])

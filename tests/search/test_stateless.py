@@ -25,7 +25,16 @@ GRID = {
     "d": {"type": "int", "low": 7, "high": 7},
 }
 SAMPLERS = [{"name": "cmaes", "population": 6}, {"name": "qmc"}, {"name": "qmc", "sequence": "halton"}]
-SAMPLERS += [{"name": "nsga2", "population": 8}, {"name": "tpe"}, {"name": "random"}]
+SAMPLERS += [
+    {"name": "nsga2", "population": 8},
+    {"name": "nsga3", "population": 8},
+    {"name": "tpe"},
+    {"name": "random"},
+]
+SAMPLERS += [
+    {"name": "auto"},
+    {"name": "tpe", "startup": "quasi_random", "exploration": 0.3, "rank_pruned_by": "value"},
+]
 
 
 def study(space: Any = None, **changes: Any) -> StudySpec:
@@ -114,3 +123,81 @@ def test_an_enqueued_trial_takes_no_point_of_the_grid() -> None:
     (given,) = suggest(history, [{"a": 1, "b": "p", "c": 0.5}])
     assert given.sampler_attributes == {}
     assert given.parameters == {"a": 1, "b": "p", "c": 0.5, "d": 7}
+
+
+@pytest.mark.parametrize("sampler", [*SAMPLERS, {"name": "brute_force"}], ids=str)
+def test_the_same_seed_gives_the_same_study_with_one_worker(sampler: Any) -> None:
+    def run(seed: int) -> list[Any]:
+        space = GRID | {"x": {"type": "int", "low": 0, "high": 9}, "rate": {"type": "float", "low": 1, "high": 1}}
+        history = History(study(space if sampler["name"] == "brute_force" else None, sampler=sampler, seed=seed))
+        found = []
+        for number in range(30):
+            found += suggest(history, [{}])
+            history.update([observation(number, found[-1], number + 1)])
+        return found
+
+    assert run(0) == run(0)
+    assert run(0) != run(1)
+
+
+def test_brute_force_has_every_configuration_once_and_counts_what_was_enqueued() -> None:
+    spec = study(GRID, sampler={"name": "brute_force"}, budget={})
+    assert spec.budget_trials == 18
+    history = History(spec)
+    enqueued = suggest(history, [{"a": 1, "b": "p", "c": 0.5}])
+    tried = list(enqueued)
+    states = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED, TrialState.RUNNING]
+
+    def take_in(suggestions: Any) -> None:
+        for suggestion in suggestions:
+            number = len(history)
+            history.update([Observation(number, states[number % 4], suggestion.parameters, [0.0], None, None,
+                                        suggestion.sampler_attributes, number + 1)])  # fmt: skip
+
+    take_in(enqueued)
+    for count in (3, 1, 8, 2, 50):
+        found = suggest(history, [{}] * count)
+        tried += found
+        take_in(found)
+    assert len(tried) == 18
+    assert len({tuple(item.parameters.items()) for item in tried}) == 18
+    assert suggest(history, [{}]) == []
+
+
+def test_brute_force_in_a_space_too_large_to_list() -> None:
+    large = {f"x{index}": {"type": "int", "low": 0, "high": 9} for index in range(40)}
+    with pytest.raises(InvalidSpec, match=r"budget\.trials"):
+        study(large, sampler={"name": "brute_force"}, budget={})
+    spec = study(large, sampler={"name": "brute_force"}, budget={"wall_clock": 60.0})
+    assert spec.budget_trials is None
+    found = suggest(History(spec), [{}] * 20)
+    assert len({tuple(item.parameters.values()) for item in found}) == 20
+
+
+def test_brute_force_needs_steps() -> None:
+    with pytest.raises(InvalidSpec, match=r"space\.x\.step"):
+        study(sampler={"name": "brute_force"})
+
+
+def test_a_share_of_the_trials_stays_at_random() -> None:
+    """They are the trials that the random sampler would make under the same numbers."""
+    explored = {}
+    for share in (0.0, 0.4, 1.0):
+        history = History(study(sampler={"name": "tpe", "startup_trials": 0, "exploration": share}))
+        chance = History(study(sampler={"name": "random"}))
+        alike = 0
+        for number in range(100):
+            (mine,), (other,) = suggest(history, [{}]), suggest(chance, [{}])
+            alike += number >= 10 and mine.parameters == other.parameters
+            history.update([observation(number, mine, number + 1)])
+            chance.update([observation(number, mine, number + 1)])
+        explored[share] = alike / 90
+    assert explored[0.0] == 0
+    assert 0.25 < explored[0.4] < 0.55
+    assert explored[1.0] == 1
+
+
+def test_the_first_trials_can_be_quasi_random() -> None:
+    history = History(study(sampler={"name": "tpe", "startup_trials": 8, "startup": "quasi_random"}))
+    sequence = History(study(sampler={"name": "qmc"}))
+    assert suggest(history, [{}] * 8) == suggest(sequence, [{}] * 8)

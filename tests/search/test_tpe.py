@@ -211,3 +211,22 @@ def test_trials_that_lack_a_parameter_are_left_out() -> None:
     history.update([Observation(30, TrialState.COMPLETE, {"x": 0.0}, [-100.0], None, None, {}, 31)])
     (suggestion,) = suggest(history, [{}])
     assert set(suggestion.parameters) == set(SPACE)
+
+
+def test_pruned_trials_are_ranked_by_step_or_by_value() -> None:
+    """A complete trial that was merely the first on its rungs is the best one by step, and not by value."""
+    spec = parse_study(loop_study(space={"x": {"type": "float", "low": 0, "high": 1}}))
+    history = History(spec)
+    complete = [Observation(0, TrialState.COMPLETE, {"x": 0.9}, [5.0], 9, 5.0, {}, 1)]
+    pruned = [(1, 3.0), (3, 2.0), (3, 1.0), (None, None), (9, 4.0)]
+    history.update(complete + [Observation(1 + n, TrialState.PRUNED, {"x": 0.1 * n}, None, step, value, {}, 2 + n)
+                               for n, (step, value) in enumerate(pruned)])  # fmt: skip
+    everyone = history.complete(), history.pruned()
+    assert tpe._best(history, *everyone, 9).tolist() == [0, 5, 3, 2, 1, 4]
+    assert tpe._best_by_value(history, *everyone, 9).tolist() == [3, 2, 1, 5, 0, 4]
+    assert tpe._best_by_value(history, *everyone, 2).tolist() == [3, 2]
+    maximize = loop_study(space={"x": {"type": "float", "low": 0, "high": 1}})
+    maximize["objective"]["direction"] = "maximize"
+    upwards = History(parse_study(maximize))
+    upwards.update([Observation(n, TrialState.PRUNED, {"x": 0.5}, None, 1, float(n), {}, n + 1) for n in range(3)])
+    assert tpe._best_by_value(upwards, upwards.complete(), upwards.pruned(), 9).tolist() == [2, 1, 0]

@@ -74,7 +74,8 @@ def test_an_exception_fails_its_trial_with_the_place_and_the_traceback(lab: Lab)
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("diverging", "diverged: reported nan at step 1"), ("endless", "diverged: ended with the value inf")]
+    ("name", "reason"),
+    [("diverging", "diverged: reported nan at step 1"), ("endless", "diverged: ended with the value inf")],
 )
 def test_what_diverges_fails(lab: Lab, name: str, reason: str) -> None:
     trial = run_one(lab, name)

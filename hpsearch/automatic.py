@@ -1,0 +1,110 @@
+"""What `auto` stands for: a sampler and a pruner, chosen from what a study says of itself.
+
+The rules were chosen on one half of the tasks of `python -m tests.benchmarks.search` (`CHOSEN_ON`), the other half was
+held out. A pure function of the spec, whose `version` names the rules: what was chosen is on record with it.
+"""
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict
+
+from hpsearch.pruner_spec import AnyPruner, ASHAPruner, MedianPruner, NoPruner
+from hpsearch.spec import (
+    AutoPruner,
+    AutoSampler,
+    BruteForceSampler,
+    PrunerSpec,
+    QMCSampler,
+    SamplerSpec,
+    StudySpec,
+    TPESampler,
+    configurations,
+)
+
+EPOCHS = ("max_epochs", "epochs", "n_epochs", "max_steps", "num_epochs")
+"""Settings that commonly say how many steps a trial reports."""
+RUNGS_FROM = 30
+"""The first rung is at a trial's end divided by this, and never before the first step."""
+SMALL_BUDGET = 10
+STARTUP = 10
+STARTUP_A_PARAMETER = 6
+"""Where rungs make trials cheap: so many more are drawn before a model is trusted."""
+MOST_STARTUP = 100
+EXPLORATION = 0.5
+"""Where rungs make trials cheap. On flat ground a model follows noise: chance with rungs is hard to beat there."""
+
+
+class Choice(BaseModel):
+    """What searches a study."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    sampler: SamplerSpec
+    """The study's own, or what `auto` stands for."""
+    pruner: PrunerSpec
+    """The study's own, or what `auto` stands for."""
+    reasons: tuple[str, ...] = ()
+    """Why, where it was left to hpsearch."""
+
+
+def sampler_of(spec: StudySpec) -> SamplerSpec:
+    """The study's own sampler, or what `auto` stands for."""
+    return _sampler_for(spec)[0] if isinstance(spec.sampler, AutoSampler) else spec.sampler
+
+
+def pruner_of(spec: StudySpec) -> AnyPruner:
+    """The study's own pruner, or what `auto` stands for."""
+    return _pruner_for(spec)[0] if isinstance(spec.pruner, AutoPruner) else spec.pruner
+
+
+def choice_of(spec: StudySpec) -> Choice:
+    """Both, and why, where they were left to hpsearch."""
+    reasons = []
+    if isinstance(spec.sampler, AutoSampler):
+        reasons.append(_sampler_for(spec)[1])
+    if isinstance(spec.pruner, AutoPruner):
+        reasons.append(_pruner_for(spec)[1])
+    return Choice(sampler=sampler_of(spec), pruner=pruner_of(spec), reasons=tuple(reasons))
+
+
+def _sampler_for(spec: StudySpec) -> tuple[SamplerSpec, str]:
+    size, budget = configurations(spec.space), spec.budget.trials
+    if size is not None and budget is not None and size <= budget:
+        return BruteForceSampler(), f"brute_force: {budget} trials are enough for all {size} configurations"
+    if budget is not None and budget <= SMALL_BUDGET:
+        return QMCSampler(), f"qmc: {budget} trials are too few to learn from, so they are spread evenly"
+    if not isinstance(pruner_of(spec), ASHAPruner):
+        return TPESampler(startup_trials=STARTUP, startup="quasi_random", rank_pruned_by="value"), (
+            f"tpe: {STARTUP} quasi-random trials first, then by a model of the good and the bad ones"
+        )
+    startup = min(max(STARTUP, STARTUP_A_PARAMETER * len(spec.space)), MOST_STARTUP)
+    startup = startup if budget is None else max(STARTUP, min(startup, budget // 4))
+    return TPESampler(
+        startup_trials=startup,
+        startup="quasi_random",
+        multivariate=False,
+        exploration=EXPLORATION,
+        rank_pruned_by="value",
+    ), (
+        f"tpe: {startup} quasi-random trials first, which rungs make cheap; then by a model of the good and the bad, "
+        f"pruned ones among them by their last value; {EXPLORATION:.0%} stay at random, to find a misled model out"
+    )
+
+
+def _pruner_for(spec: StudySpec) -> tuple[AnyPruner, str]:
+    settings = spec.objective.settings
+    if any(_whole(settings, name) > 1 for name in ("folds", "repeats")):
+        return MedianPruner(), "median: the steps are folds and repeats, which are too few for rungs"
+    name, epochs = next(((name, _whole(settings, name)) for name in EPOCHS if _whole(settings, name)), ("", 0))
+    if not epochs:
+        return MedianPruner(), "median: how many steps a trial has is not said (max_epochs), so rungs cannot be laid"
+    if epochs < 3:
+        return NoPruner(), f"none: {name} is {epochs}, there is little to save"
+    first = max(1, epochs // RUNGS_FROM)
+    return ASHAPruner(min_resource=first), f"asha: {name} is {epochs}, so the first rung is at step {first}"
+
+
+def _whole(settings: Mapping[str, object], name: str) -> int:
+    """A setting that is a whole number; 0 for any other."""
+    value = settings.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

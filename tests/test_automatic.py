@@ -1,0 +1,113 @@
+"""What `auto` chooses, and that it says so."""
+
+from typing import Any
+
+import pytest
+
+from hpsearch.automatic import choice_of, pruner_of, sampler_of
+from hpsearch.errors import InvalidSpec
+from hpsearch.pruner_spec import ASHAPruner, MedianPruner, NoPruner
+from hpsearch.service import Service
+from hpsearch.spec import AutoSampler, BruteForceSampler, QMCSampler, StudySpec, TPESampler, parse_study
+from hpsearch.studies import Study, StudyState
+from hpsearch.trials import Result, TrialState
+from tests.conftest import loop_study
+
+AUTO = {"sampler": {"name": "auto"}, "pruner": {"name": "auto"}}
+FLOAT = {"x": {"type": "float", "low": 0, "high": 1}}
+FEW = {"a": {"type": "int", "low": 1, "high": 3}, "b": {"type": "categorical", "choices": ["p", "q"]}}
+
+
+def study(settings: Any = None, **changes: Any) -> StudySpec:
+    raw = loop_study(**({"space": FLOAT, "budget": {"trials": 100}} | AUTO | changes))
+    raw["objective"] |= {"settings": settings or {}}
+    return parse_study(raw)
+
+
+@pytest.mark.parametrize(
+    ("space", "budget", "chosen"),
+    [
+        (FLOAT, {"trials": 100}, TPESampler),
+        (FLOAT, {"wall_clock": "1h"}, TPESampler),
+        (FLOAT, {"trials": 10}, QMCSampler),
+        (FEW, {"trials": 6}, BruteForceSampler),
+        (FEW, {"trials": 5}, QMCSampler),
+        (FEW, {"wall_clock": 60.0}, TPESampler),
+        (FLOAT | FEW, {"trials": 1000}, TPESampler),
+    ],
+)
+def test_the_sampler_is_chosen_by_the_space_and_the_budget(space: Any, budget: Any, chosen: type) -> None:
+    spec = study(space=space, budget=budget)
+    assert isinstance(sampler_of(spec), chosen)
+    assert sampler_of(spec).name == choice_of(spec).reasons[0].partition(":")[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "chosen"),
+    [
+        ({"max_epochs": 50}, ASHAPruner(min_resource=1)),
+        ({"epochs": 300}, ASHAPruner(min_resource=10)),
+        ({"max_epochs": 2}, NoPruner()),
+        ({}, MedianPruner()),
+        ({"max_epochs": "many"}, MedianPruner()),
+        ({"max_epochs": True}, MedianPruner()),
+        ({"max_epochs": -1}, MedianPruner()),
+        ({"max_epochs": 50, "folds": 5}, MedianPruner()),
+        ({"max_epochs": 50, "folds": 1}, ASHAPruner(min_resource=1)),
+    ],
+)
+def test_the_pruner_is_chosen_by_what_is_known_of_the_steps(settings: Any, chosen: Any) -> None:
+    spec = study(settings)
+    assert pruner_of(spec) == chosen
+    assert chosen.name == choice_of(spec).reasons[1].partition(":")[0]
+
+
+def test_where_rungs_make_trials_cheap_chance_has_a_larger_share() -> None:
+    wide = {f"x{index}": FLOAT["x"] for index in range(8)}
+    settings = {"max_epochs": 50}
+    cheap = sampler_of(study(settings, space=wide, budget={"trials": 400}))
+    assert isinstance(cheap, TPESampler)
+    assert (cheap.startup_trials, cheap.exploration, cheap.rank_pruned_by) == (48, 0.5, "value")
+    small = sampler_of(study(settings, space=wide, budget={"trials": 100}))
+    assert isinstance(small, TPESampler)
+    assert small.startup_trials == 25
+    dear = sampler_of(study(settings, space=wide, pruner={"name": "none"}))
+    assert isinstance(dear, TPESampler)
+    assert (dear.startup_trials, dear.exploration) == (10, 0.0)
+
+
+def test_a_study_whose_configurations_are_all_tried_ends(service: Service) -> None:
+    assert study(space=FLOAT | FEW, budget={"trials": 10}).budget_trials == 10
+    assert study(space=FEW, budget={"trials": 5}).budget_trials == 5
+    assert study(space=FEW, budget={"wall_clock": 60.0}).budget_trials is None
+    name = service.create_study(loop_study(space=FEW, budget={"trials": 10}, **AUTO))[0].name
+    tried = service.ask(name, 10)
+    for assignment in tried:
+        service.tell_one(Result(lease=assignment.lease, state=TrialState.COMPLETE, values=(0.0,)))
+    assert len({tuple(assignment.parameters.values()) for assignment in tried}) == 6
+    assert service.get_study(name).state is StudyState.COMPLETE
+
+
+def test_what_the_user_chose_stays() -> None:
+    spec = study(sampler={"name": "random"}, pruner={"name": "none"})
+    choice = choice_of(spec)
+    assert (choice.sampler, choice.pruner, choice.reasons) == (spec.sampler, spec.pruner, ())
+    assert len(choice_of(study(pruner={"name": "none"})).reasons) == 1
+
+
+def test_the_choice_is_on_record_and_goes_over_the_wire(service: Service) -> None:
+    raw = loop_study(space=FLOAT, budget={"trials": 100}, **AUTO)
+    made, _ = service.create_study(raw)
+    assert made.spec.sampler == AutoSampler()
+    assert service.create_study(raw) == (made, False)
+    told = service.get_study(made.name).model_dump(mode="json")
+    assert told["spec"]["sampler"] == {"name": "auto", "version": 1}
+    assert (told["chosen"]["sampler"]["name"], told["chosen"]["pruner"]["name"]) == ("tpe", "median")
+    assert told["chosen"]["reasons"][1].startswith("median: how many steps")
+    assert Study.model_validate(told) == made
+
+
+def test_other_versions_and_options_are_refused() -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        study(sampler={"name": "auto", "version": 2}, pruner={"name": "auto", "min_resource": 3})
+    assert {fault.path for fault in caught.value.faults} == {"sampler.version", "pruner.min_resource"}
