@@ -1,6 +1,7 @@
 """Shared fixtures: real SQLite files and a real PostgreSQL, a database a test."""
 
 import os
+import signal
 import tempfile
 import uuid
 import warnings
@@ -17,6 +18,10 @@ from hpsearch.service import Service
 from hpsearch.settings import Settings
 from hpsearch.store.database import Database
 from hpsearch.store.migrate import migrate
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # as where a script starts the tests with `&`: every process that they start would inherit it, and heed no Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TOY = ObjectiveInfo(
     name="toy",
