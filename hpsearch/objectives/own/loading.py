@@ -50,7 +50,11 @@ def _module(name: str) -> Any:
 
 def _not_found(name: str) -> str:
     parent, _, last = name.rpartition(".")
-    folders = list(sys.modules[parent].__path__) if parent in sys.modules else [str(Path.cwd())]
+    folders = getattr(sys.modules.get(parent), "__path__", None)
+    if parent and folders is None:
+        hint = f"; name the module, not its file: {parent}:function" if last == "py" else ""
+        raise ConfigurationError(f"must be package.module:function, and {parent} is no package{hint}")
+    folders = folders or [str(Path.cwd())]
     close = near(last, [module.name for module in pkgutil.iter_modules(folders)])
     hint = f" (did you mean {(parent + '.' if parent else '') + close!r}?)" if close else ""
     return f"there is no module {name!r} in {Path.cwd()}, nor is one installed{hint}"
@@ -67,11 +71,15 @@ def _instance(made_by: type) -> Any:
 def _check_callable(function: Any) -> None:
     if not callable(function):
         raise ConfigurationError(
-            f"is {function!r:.100}, which cannot be called: name a function, or a class with a __call__"
+            f"is {_in_one_line(function)}, which cannot be called: name a function, or a class with a __call__"
         )
     called = function if inspect.isroutine(function) else getattr(type(function), "__call__", None)  # noqa: B004
     if inspect.iscoroutinefunction(called) or inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
         raise ConfigurationError("must be a plain function: what it returns is a trial's value")
+
+
+def _in_one_line(value: object) -> str:
+    return " ".join(repr(value).split())[:100]
 
 
 def _told(error: BaseException) -> str:
