@@ -43,7 +43,7 @@ def lease(attempt: int = 1, **more: Any) -> dict[str, Any]:
 
 def good_history() -> History:
     """One trial: its first worker died after a step, the second one finished it."""
-    study = dict.fromkeys(("waiting", "running", "pruned", "failed", "cancelled"), 0)
+    study = dict.fromkeys(("waiting", "running", "paused", "pruned", "failed", "cancelled"), 0)
     metrics = {"nonce": 2.0}
     trial = {"number": 0, "state": "complete", "values": [5.0], "metrics": metrics, "attempt": 2, "lease_token": "t2"}
     lives = [("running", 1), ("waiting", 1), ("running", 2), ("complete", 2)]

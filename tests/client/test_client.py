@@ -103,7 +103,7 @@ def test_errors_are_the_services_own(client: Client) -> None:
         client.study("bowl")
     with pytest.raises(InvalidSpec) as caught:
         client.create_study({"name": "bowl"})
-    assert {fault.path for fault in caught.value.faults} == {"objective", "space", "budget"}
+    assert {fault.path for fault in caught.value.faults} == {"objective", "space", "budget.trials"}
     study = client.create_study(loop_study())
     trial = study.ask()
     assert trial is not None
