@@ -9,17 +9,23 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "hpsearch"
 
-VALUES = {"errors", "trials", "spec", "studies", "gateway", "optuna_port"}
+SPACES = {"parameters", "conditions", "expressions", "constraints", "grids"}
+VALUES = {"errors", "trials", "spec", "studies", "gateway", "optuna_port"} | SPACES
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "settings": set(),
-    "spec": {"errors"},
+    "parameters": {"errors"},
+    "conditions": {"errors", "parameters"},
+    "expressions": {"errors"},
+    "constraints": {"errors", "parameters", "expressions"},
+    "grids": {"errors", "parameters", "conditions", "constraints"},
+    "spec": {"errors"} | SPACES,
     "trials": {"errors"},
     "studies": {"errors", "spec", "trials"},
     "gateway": {"errors", "spec", "trials"},
     "optuna_port": {"trials"},
-    "objectives": {"errors", "trials"},
-    "search": {"errors", "spec", "trials", "optuna_port"},
+    "objectives": {"errors", "trials", "expressions"},
+    "search": {"errors", "spec", "trials", "optuna_port"} | SPACES,
     "optuna": VALUES | {"search", "client"},
     "store": VALUES,
     # the objective contract alone: what objectives publish of themselves, to check studies against

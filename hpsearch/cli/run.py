@@ -155,7 +155,7 @@ def _show_best(info: Study, trials: list[Trial]) -> None:
             trial.number,
             trial.value,
             *(trial.metrics.get(name) for name in tests),
-            *(shown(trial.parameters[name]) for name in names),
+            *(shown(trial.parameters.get(name)) for name in names),
         ]
         for trial in best[:SHOWN_TRIALS]
     ]

@@ -13,11 +13,16 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
+from hpsearch.search.chance import random_points
 from hpsearch.search.distributions import distributions_of
+from hpsearch.search.feasible import is_feasible
 from hpsearch.search.history import History
 from hpsearch.search.space import Floats
 from hpsearch.spec import NSGA2Sampler
 
+CHILDREN = 10
+"""Bred at most, where they violate a constraint over parameters."""
+_APART = 0x9E3779B1
 _MEMORY = "nsga2"
 GENERATION = OptunaNSGAIISampler._get_generation_key()
 
@@ -39,24 +44,32 @@ def draw(
     view = HistoryStorage(history, options.population)
     points, attributes = [], []
     for turn in range(count):
-        sampler = OptunaNSGAIISampler(
-            population_size=options.population,
-            mutation_prob=options.mutation,
-            crossover_prob=options.crossover,
-            seed=(seed + turn) % 2**32,
-        )
-        study = OptunaStudy(history.spec.name, view, sampler=sampler)
-        trial = _trial(number + turn, OptunaState.RUNNING)
-        # Optuna orders parents in one way as it chooses them and in another once it knows them: let it know them first
-        sampler.get_parent_population(study, sampler.get_trial_generation(study, trial))
-        found = sampler.sample_relative(study, trial, view.searched)
-        for name, distribution in view.searched.items():
-            if name not in found:
-                found[name] = sampler.sample_independent(study, trial, name, distribution)
-        whole = {dimension.name: dimension.value(dimension.low) for dimension in history.space.dimensions} | found
-        points.append(np.array(history.space.point(whole)))
+        for again in range(CHILDREN):
+            point = _child(history, options, view, number + turn, (seed + turn + _APART * again) % 2**32)
+            if is_feasible(history, history.space.without_inactive(point[None]))[0]:
+                break
+        points.append(point)
         attributes.append(view.written.get(number + turn, {}))
     return points, attributes
+
+
+def _child(history: History, options: NSGA2Sampler, view: "HistoryStorage", number: int, seed: int) -> Floats:
+    sampler = OptunaNSGAIISampler(
+        population_size=options.population,
+        mutation_prob=options.mutation,
+        crossover_prob=options.crossover,
+        seed=seed,
+    )
+    study = OptunaStudy(history.spec.name, view, sampler=sampler)
+    trial = _trial(number, OptunaState.RUNNING)
+    # Optuna orders parents in one way as it chooses them and in another once it knows them: let it know them first
+    sampler.get_parent_population(study, sampler.get_trial_generation(study, trial))
+    found = sampler.sample_relative(study, trial, view.searched)
+    for name, distribution in view.searched.items():
+        if name not in found:
+            found[name] = sampler.sample_independent(study, trial, name, distribution)
+    whole = {dimension.name: dimension.value(dimension.low) for dimension in history.space.dimensions} | found
+    return np.array(history.space.point(whole), dtype=np.float64)
 
 
 class HistoryStorage(BaseStorage):
@@ -83,10 +96,17 @@ class HistoryStorage(BaseStorage):
 
     def _complete_trial(self, number: int) -> FrozenTrial:
         history = self._history
-        parameters = history.space.parameters(history.points[number], {})
+        parameters = history.space.parameters(self._genes(number), {})
         value = history.losses[number] * (-1 if history.spec.objective.direction == "maximize" else 1)
-        attributes = history.attributes.get(number, {})
+        broken = zip(history.spec.constraints, history.violations[number], strict=True)
+        attributes = history.attributes.get(number, {}) | {f"constraints:{text}": float(by) for text, by in broken}
         return _trial(number, OptunaState.COMPLETE, parameters, self.searched, [float(value)], attributes)
+
+    def _genes(self, number: int) -> Floats:
+        """A trial's point; where it lacks a dimension, one that chance gives it, to be passed on to children that have
+        the dimension."""
+        point = self._history.points[number]
+        return np.asarray(np.where(np.isnan(point), random_points(self._history, number, 1)[0], point))
 
     def get_study_id_from_name(self, study_name: str) -> int:
         return 0

@@ -1,16 +1,16 @@
 """Suggestions: history in, parameters out. No sampler keeps anything but in the history: a restart loses nothing, and
 every server that has read the same history suggests the same."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from hpsearch.search import cma_es, genetic, grid, quasi_random, tpe
+from hpsearch.search import cma_es, feasible, genetic, grid, quasi_random, tpe
+from hpsearch.search.chance import random_points, seed_of
 from hpsearch.search.history import History
 from hpsearch.search.space import Floats
-from hpsearch.spec import CMAESSampler, GridSampler, NSGA2Sampler, QMCSampler, StudySpec, TPESampler
+from hpsearch.spec import CMAESSampler, GridSampler, NSGA2Sampler, QMCSampler, TPESampler
 from hpsearch.trials import Parameters, Suggestion
 
 
@@ -18,14 +18,17 @@ def suggest(history: History, fixed: Sequence[Parameters]) -> list[Suggestion]:
     """Parameters of the next trials, one for each item of `fixed`; fewer where a grid has no more points.
 
     `fixed` holds parameters that are settled already (mostly none). Each suggestion takes those before it for running.
-    The same history and study seed give the same suggestions.
+    Parameters that are not active are left out, and no constraint over parameters alone is violated; raises
+    `InvalidInput` where what is settled allows none of that. The same history and study seed give the same suggestions.
     """
     suggestions: list[Suggestion] = []
     while len(suggestions) < len(fixed):
         settled = fixed[len(suggestions)]
         together = _alike(fixed[len(suggestions) :])
         number = len(history) + len(suggestions)
-        points, attributes = _draw(history, number, settled, together)
+        drawn, attributes = _draw(history, number, settled, together)
+        whole = feasible.finished(history, np.array(drawn).reshape(len(drawn), len(history.space)), settled)
+        points = feasible.mended(history, number, whole, settled)
         suggestions += [
             Suggestion(history.space.parameters(point, settled), remembered)
             for point, remembered in zip(points, attributes, strict=True)
@@ -47,19 +50,19 @@ def _alike(fixed: Sequence[Parameters]) -> int:
 def _draw(
     history: History, number: int, settled: Parameters, count: int
 ) -> tuple[Sequence[Floats], Sequence[dict[str, Any]]]:
-    """Points of the trials from `number` on, all of whose dimensions are numbers, and what is to be remembered."""
+    """Points of the trials from `number` on (inactive dimensions hold anything), and what is to be remembered."""
     nothing: list[dict[str, Any]] = [{} for _ in range(count)]
     match history.spec.sampler:
         case TPESampler() as options if _is_informed(history, options.startup_trials):
             return _by_tpe(history, options, number, settled, count), nothing
         case CMAESSampler() as options if len(history.completions) >= options.startup_trials:
-            return cma_es.draw(history, options, random_points(history, number, count), _seed(history.spec, number))
+            return cma_es.draw(history, options, random_points(history, number, count), seed_of(history.spec, number))
         case QMCSampler() as options:
             return quasi_random.draw(history, options, number, count), nothing
         case GridSampler() if not settled:
             return grid.draw(history, count)
         case NSGA2Sampler() as options:
-            return genetic.draw(history, options, number, count, _seed(history.spec, number))
+            return genetic.draw(history, options, number, count, seed_of(history.spec, number))
         case _:
             return list(random_points(history, number, count)), nothing
 
@@ -70,23 +73,10 @@ def _is_informed(history: History, startup_trials: int) -> bool:
 
 def _by_tpe(history: History, options: TPESampler, number: int, settled: Parameters, count: int) -> list[Floats]:
     points = random_points(history, number, count)
+    history.space.settle(points, settled)
     dimensions = history.space.dimensions
     free = [index for index, item in enumerate(dimensions) if item.name not in settled and not item.single]
     if free:
-        found = tpe.suggest(history, options, np.random.default_rng(_seed(history.spec, number)), free, count)
-        points[:, free] = found[:, free]
+        rng = np.random.default_rng(seed_of(history.spec, number))
+        points = tpe.suggest(history, options, rng, free, count, points)
     return list(points)
-
-
-def random_points(history: History, number: int, count: int) -> Floats:
-    """Independent draws [count, dimensions] of the trials from `number` on, each by its own seed."""
-    quantiles = [
-        np.random.default_rng(_seed(history.spec, number + turn)).random(len(history.space)) for turn in range(count)
-    ]
-    return history.space.points_at(np.array(quantiles).reshape(count, len(history.space)))
-
-
-def _seed(spec: StudySpec, number: int) -> int:
-    """Of a trial's suggestion: 63 bits that depend on the study's seed and the trial's number alone."""
-    digest = hashlib.sha256(f"hpsearch sampler {spec.seed} {number}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1

@@ -26,6 +26,7 @@ from hpsearch.gateway import Assignment, Registration, Terms, WorkerStatus
 from hpsearch.objectives.check import study_faults
 from hpsearch.objectives.objective import ObjectiveInfo
 from hpsearch.search.distributions import configuration_faults
+from hpsearch.search.feasible import check_satisfiable
 from hpsearch.service import checks, leased, life
 from hpsearch.service.claims import Claim, Claims
 from hpsearch.service.histories import Histories
@@ -150,6 +151,7 @@ class Service:
         Raises `InvalidSpec` with every fault, `StudyExists`.
         """
         spec = parse_study(raw, study_faults(raw, self._objectives))
+        check_satisfiable(spec)
         try:
             with self._database.write() as tx:
                 return studies.create(tx, spec), True
@@ -281,7 +283,7 @@ class Service:
         faults = [
             fault
             for position, configuration in enumerate(configurations)
-            for fault in configuration_faults(found.spec.space, configuration, f"configurations.{position}")
+            for fault in configuration_faults(found.spec, configuration, f"configurations.{position}")
         ]
         if faults:
             raise InvalidInput(faults=faults)
