@@ -73,13 +73,13 @@ def mended(history: History, number: int, points: Floats, settled: Mapping[str, 
 def _another(history: History, number: int, settled: Mapping[str, Any]) -> Floats:
     rng = np.random.default_rng([seed_of(history.spec, number), 1])
     drawn = rng.random((DRAWS, len(history.space)))
-    witness = _witness(history)
     for quantiles in drawn:
         point = _point_at(history, quantiles, settled)
         if is_feasible(history, point)[0]:
             return np.asarray(point[0])
-    for halving in range(1, HALVINGS + 1) if witness is not None else ():
-        point = _point_at(history, witness + (drawn[0] - witness) / 2**halving, settled)
+    witness = _witness(history)
+    for share in (*(0.5**halving for halving in range(1, HALVINGS)), 0.0) if witness is not None else ():
+        point = _point_at(history, witness + share * (drawn[0] - witness), settled)
         if is_feasible(history, point)[0]:
             return np.asarray(point[0])
     problem = f"no configuration was found that has these and satisfies {'; '.join(_texts(history.spec))}"

@@ -289,9 +289,26 @@ def _end(
 ) -> None:
     reason = document.get("system", {}).get("fail_reason") if to is TrialState.FAILED else None
     shown = optuna_rows.shown_values(values)
-    study.change(trial, to, values=shown, reason=checks.stored_text(reason), lease_ends_at=None, finished_at=tx.now)
+    metrics = {**trial.metrics, **_measured(study, document)}
+    study.change(
+        trial,
+        to,
+        values=shown,
+        metrics=metrics,
+        reason=checks.stored_text(reason),
+        lease_ends_at=None,
+        finished_at=tx.now,
+    )
     _keep(study, trial, document | {"values": values})
     _offer(study, trial)
+
+
+def _measured(study: LockedStudy, document: dict[str, Any]) -> dict[str, float | None]:
+    """What a script measured of what the study's constraints name: its user attributes."""
+    wanted = {name for constraint in study.spec.limits.of_metrics for name in constraint.names}
+    found = {name: document.get("user", {}).get(name) for name in wanted}
+    return checks.finite({name: float(value) for name, value in found.items()
+                          if isinstance(value, int | float) and not isinstance(value, bool)})  # fmt: skip
 
 
 def _offer(study: LockedStudy, trial: LockedTrial) -> None:

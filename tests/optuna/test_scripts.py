@@ -265,3 +265,18 @@ def test_a_script_in_a_conditional_study_suggests_what_is_active(service: Servic
     assert ("forget" in mine.parameters) == (mine.parameters["cell"] == "lstm")
     shown = study.trials[6]
     assert shown.params == mine.parameters
+
+
+def test_a_scripts_attributes_are_what_constraints_are_held_against(service: Service, storage: Storage) -> None:
+    service.create_study(loop_study(constraints=["weights <= 10", "x <= 5"]))
+    study = optuna.load_study(study_name="bowl", storage=storage)
+    for weights in (20, 5, None):
+        trial = study.ask()
+        if weights is not None:
+            trial.set_user_attr("weights", weights)
+        study.tell(trial, -float(weights or 99))
+    found = [dict(trial.violations) for trial in service.list_trials("bowl").items]
+    assert found == [{"weights <= 10": 10.0}, {}, {"weights <= 10": None}]
+    best = service.best("bowl").trial
+    assert best is not None
+    assert best.number == 1
