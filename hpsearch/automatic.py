@@ -68,7 +68,7 @@ def choice_of(spec: StudySpec) -> Choice:
 
 
 def _sampler_for(spec: StudySpec) -> tuple[SamplerSpec, str]:
-    size, budget = configurations(spec.space), spec.budget.trials
+    size, budget = configurations(spec.space, spec.limits), spec.budget.trials
     if size is not None and budget is not None and size <= budget:
         return BruteForceSampler(), f"brute_force: {budget} trials are enough for all {size} configurations"
     if budget is not None and budget <= SMALL_BUDGET:

@@ -1,31 +1,41 @@
 """What a study file and a POST body say: one source for validation, OpenAPI and the editor's schema."""
 
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 
+from hpsearch.conditions import condition_faults
+from hpsearch.constraints import NO_LIMITS, Limits, constraint_faults, limits_of
 from hpsearch.errors import Fault, InvalidSpec, near
+from hpsearch.expressions import MOST_CHARACTERS
+from hpsearch.grids import Grid, TooLarge
+from hpsearch.parameters import KINDS, AnyParameter, OrdinalParameter
+
+# what others import from here
+from hpsearch.parameters import Bool as Bool
+from hpsearch.parameters import CategoricalParameter as CategoricalParameter
+from hpsearch.parameters import Float as Float
+from hpsearch.parameters import FloatParameter as FloatParameter
+from hpsearch.parameters import Int as Int
+from hpsearch.parameters import IntParameter as IntParameter
+from hpsearch.parameters import ParameterName as ParameterName
+from hpsearch.parameters import Part as _Part
+from hpsearch.parameters import SpaceParameter as SpaceParameter
+from hpsearch.parameters import Value as Value
+from hpsearch.parameters import fault_at as _fault_at
+from hpsearch.parameters import faults_found as _faults_found
 from hpsearch.pruner_spec import PRUNERS, AnyPruner, NoPruner
 
 Direction = Literal["minimize", "maximize"]
-Int = Annotated[int, Field(strict=True, ge=-(2**53), le=2**53)]  # what JSON readers of every language keep exact
-Float = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Bool = Annotated[bool, Field(strict=True)]
+ConstraintText = Annotated[str, Field(strict=True, min_length=1, max_length=MOST_CHARACTERS)]
 Name = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
-ParameterName = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z_][A-Za-z0-9_.\[\]-]*$", max_length=100)]
-Value = str | Int | Float | Bool | None
-
 MOST_TRIALS = 10_000_000
 """Of a study."""
-
-N = TypeVar("N", int, float)
-S = TypeVar("S", int, float | None)
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -34,119 +44,6 @@ def _seconds(value: object) -> object:
     """`90`, `"90s"`, `"10m"`, `"2h"` or `"1d"` as seconds."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", value) if isinstance(value, str) else None
     return float(match[1]) * _UNITS[match[2]] if match else value
-
-
-def _fault_at(field: str, problem: str) -> PydanticCustomError:
-    """A fault found by one field's validator that belongs to `field`, seen from the same parent."""
-    return PydanticCustomError("fault_at", "{problem}", {"field": field, "problem": problem})
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class FloatParameter(_Part):
-    """A real number."""
-
-    type: Literal["float"]
-    low: Float
-    """Least value (included)."""
-    high: Float
-    """Greatest value (included)."""
-    log: Bool = False
-    """Search the logarithm, so that 0.001 to 0.01 weighs as much as 0.01 to 0.1."""
-    step: Annotated[Float, Field(gt=0)] | None = None
-    """Only low, low + step, low + 2 step …"""
-
-    @field_validator("high")
-    @classmethod
-    def _high_is_above_low(cls, high: float, info: Any) -> float:
-        return _check_high(high, info.data)
-
-    @field_validator("log")
-    @classmethod
-    def _log_needs_positive_low(cls, log: bool, info: Any) -> bool:
-        if log and info.data.get("low", 1) <= 0:
-            raise _fault_at("low", "must be above 0 where log is true")
-        return log
-
-    @field_validator("step")
-    @classmethod
-    def _step_divides(cls, step: float | None, info: Any) -> float | None:
-        if step is not None and info.data.get("log"):
-            raise _fault_at("step", "cannot be combined with log")
-        return _check_step(step, info.data)
-
-
-class IntParameter(_Part):
-    """A whole number."""
-
-    type: Literal["int"]
-    low: Int
-    """Least value (included)."""
-    high: Int
-    """Greatest value (included)."""
-    log: Bool = False
-    """Search the logarithm."""
-    step: Annotated[Int, Field(ge=1)] = 1
-    """Only low, low + step, low + 2 step …"""
-
-    @field_validator("high")
-    @classmethod
-    def _high_is_above_low(cls, high: int, info: Any) -> int:
-        return _check_high(high, info.data)
-
-    @field_validator("log")
-    @classmethod
-    def _log_needs_positive_low(cls, log: bool, info: Any) -> bool:
-        if log and info.data.get("low", 1) < 1:
-            raise _fault_at("low", "must be at least 1 where log is true")
-        return log
-
-    @field_validator("step")
-    @classmethod
-    def _step_divides(cls, step: int, info: Any) -> int:
-        if step != 1 and info.data.get("log"):
-            raise _fault_at("step", "cannot be combined with log")
-        return _check_step(step, info.data)
-
-
-def _check_high(high: N, fields: Mapping[str, Any]) -> N:
-    if "low" in fields and high < fields["low"]:
-        raise _fault_at("high", f"must be at least low ({fields['low']:g}), not {high:g}")
-    return high
-
-
-def _check_step(step: S, fields: Mapping[str, Any]) -> S:
-    if step is not None and {"low", "high"} <= fields.keys():
-        low, high = fields["low"], fields["high"]
-        steps = (high - low) / step
-        if not math.isclose(steps, round(steps), rel_tol=1e-9, abs_tol=1e-9):
-            right = low + math.floor(steps) * step
-            raise _fault_at("high", f"must be low plus a multiple of step ({step:g}): {right:.12g}, say, not {high:g}")
-    return step
-
-
-class CategoricalParameter(_Part):
-    """One of a list of values without an order."""
-
-    type: Literal["categorical"]
-    choices: Annotated[tuple[Value, ...], Field(min_length=1, max_length=10_000)]
-    """Strings, numbers, booleans or null; no two alike."""
-
-    @field_validator("choices")
-    @classmethod
-    def _choices_differ(cls, choices: tuple[Value, ...]) -> tuple[Value, ...]:
-        # 1, 1.0 and true compare equal and would be told apart by nobody downstream
-        for position, choice in enumerate(choices):
-            if choice in choices[:position]:
-                raise _fault_at(
-                    f"choices.{position}", f"{choice!r} is there already, as {choices[choices.index(choice)]!r}"
-                )
-        return choices
-
-
-SpaceParameter = Annotated[FloatParameter | IntParameter | CategoricalParameter, Field(discriminator="type")]
 
 
 class ObjectiveSpec(_Part):
@@ -158,7 +55,7 @@ class ObjectiveSpec(_Part):
     """The measurement that is searched."""
     direction: Direction
     """Whether less or more of it is better."""
-    settings: dict[ParameterName, Value] = {}
+    settings: dict[ParameterName, Value] = Field(default={})
     """Parameters of the objective that stay as they are in every trial."""
 
 
@@ -300,6 +197,8 @@ class StudySpec(_Part):
     objective: ObjectiveSpec
     space: Annotated[dict[ParameterName, SpaceParameter], Field(max_length=1000)]
     """The parameters to search, by name. May be empty where the objective has no name: scripts define them."""
+    constraints: Annotated[tuple[ConstraintText, ...], Field(max_length=100)] = ()
+    """What must hold, over parameters and metrics: `hidden_units * hidden_layers <= 1024`, `validation_loss < 2`."""
     sampler: SamplerSpec = TPESampler()
     """What chooses the parameters of the next trial."""
     pruner: PrunerSpec = NoPruner()
@@ -319,20 +218,39 @@ class StudySpec(_Part):
             raise _fault_at("space", f"must have parameters for {objective.name!r} to search")
         return space
 
+    @field_validator("space")
+    @classmethod
+    def _conditions_make_sense(cls, space: dict[str, SpaceParameter]) -> dict[str, SpaceParameter]:
+        faults = condition_faults(space)
+        if faults:
+            raise _faults_found(faults)
+        return space
+
+    @field_validator("constraints")
+    @classmethod
+    def _constraints_make_sense(cls, constraints: tuple[str, ...], info: Any) -> tuple[str, ...]:
+        if {"space", "objective"} <= info.data.keys():
+            faults = list(constraint_faults(constraints, info.data["space"], info.data["objective"].settings))
+            if faults:
+                raise _faults_found(faults)
+        return constraints
+
     @field_validator("sampler")
     @classmethod
     def _sampler_fits_space(cls, sampler: SamplerSpec, info: Any) -> SamplerSpec:
         space: Mapping[str, SpaceParameter] = info.data.get("space", {})
         if isinstance(sampler, GridSampler | BruteForceSampler):
             for name, parameter in space.items():
-                if values_of(parameter) is None:
+                if _is_endless(parameter):
                     raise _fault_at(
                         f"space.{name}.step", "is missing: a grid of floats needs the distance of its points"
                     )
-        elif isinstance(sampler, CMAESSampler) and info.data.get("space"):
-            numbers = [parameter for parameter in space.values() if not isinstance(parameter, CategoricalParameter)]
-            if len(numbers) < 2:
-                raise _fault_at("sampler.name", "cmaes needs at least two numbers to search; tpe does with less")
+            if {"constraints", "objective"} <= info.data.keys():
+                limits = limits_of(info.data["constraints"], space, info.data["objective"].settings)
+                _check_countable(Grid(space, limits), sampler.name)
+        elif isinstance(sampler, CMAESSampler) and space and sum(map(is_steady_number, space.values())) < 2:
+            problem = "cmaes needs at least two numbers to search that are always there; tpe does with less"
+            raise _fault_at("sampler.name", problem)
         return sampler
 
     @field_validator("budget")
@@ -355,28 +273,50 @@ class StudySpec(_Part):
         tries_all = isinstance(self.sampler, AutoSampler) and self.budget.trials is not None
         if not tries_all and not isinstance(self.sampler, GridSampler | BruteForceSampler):
             return self.budget.trials
-        points = configurations(self.space)
-        bounds = [bound for bound in (points, self.budget.trials) if bound is not None and bound < 2**53]
-        return min(bounds, default=None)
+        bounds = [configurations(self.space, self.limits), self.budget.trials]
+        return min((bound for bound in bounds if bound is not None and bound < 2**53), default=None)
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The points of the space where a grid goes through it."""
+        return Grid(self.space, self.limits)
+
+    @cached_property
+    def limits(self) -> Limits:
+        """The constraints, parsed."""
+        return limits_of(self.constraints, self.space, self.objective.settings)
 
 
-def configurations(space: Mapping[str, SpaceParameter]) -> int | None:
-    """How many configurations a space has; None without end."""
-    sizes = [values_of(parameter) for parameter in space.values()]
-    return None if None in sizes else math.prod(size for size in sizes if size is not None)
+def configurations(space: Mapping[str, SpaceParameter], limits: Limits = NO_LIMITS) -> int | None:
+    """How many configurations a space has; None without end, or where they are too many to be counted."""
+    if any(_is_endless(parameter) for parameter in space.values()):
+        return None
+    try:
+        return Grid(space, limits).size
+    except TooLarge:
+        return None
 
 
-def values_of(parameter: SpaceParameter) -> int | None:
-    """How many values a parameter has; None without end."""
-    if isinstance(parameter, CategoricalParameter):
-        return len(parameter.choices)
-    if parameter.low == parameter.high:
-        return 1
-    return None if parameter.step is None else 1 + round((parameter.high - parameter.low) / parameter.step)
+def _is_endless(parameter: AnyParameter) -> bool:
+    return isinstance(parameter, FloatParameter) and parameter.step is None and parameter.low < parameter.high
+
+
+def is_steady_number(parameter: AnyParameter) -> bool:
+    """Whether a parameter is a number, or ordered like one, that every trial has: what CMA-ES moves."""
+    return parameter.when is None and isinstance(parameter, FloatParameter | IntParameter | OrdinalParameter)
+
+
+def _check_countable(grid: Grid, sampler: str) -> None:
+    try:
+        points = grid.size
+    except TooLarge as error:
+        raise _fault_at("sampler.name", f"cannot be {sampler}: {error}") from error
+    if not points:
+        raise _fault_at("constraints", "leave no point of the grid")
 
 
 _VARIANTS: Mapping[str, Mapping[str, type[BaseModel]]] = {
-    "space": {"float": FloatParameter, "int": IntParameter, "categorical": CategoricalParameter},
+    "space": KINDS,
     "sampler": {
         "tpe": TPESampler,
         "random": RandomSampler,
@@ -404,7 +344,9 @@ def parse_study(raw: object, more: Iterable[Fault] = ()) -> StudySpec:
     try:
         spec = StudySpec.model_validate(raw)
     except ValidationError as error:
-        faults += [_study_fault(details) for details in error.errors(include_url=False)]
+        for details in error.errors(include_url=False):
+            several: list[Fault] = details.get("ctx", {}).get("faults", [])
+            faults += several or [_study_fault(details)]
     faults += [fault for fault in more if not any(fault.path == known.path for known in faults)]
     if faults or spec is None:
         raise InvalidSpec(faults=faults)

@@ -145,6 +145,9 @@ class Trial:
     """The first (mostly the only) of them."""
     metrics: Metrics = field(default_factory=dict)
     """What else was measured at the end."""
+    violations: Mapping[str, float | None] = field(default_factory=dict)
+    """The study's constraints that it violates, and by how much; None: by what could not be measured. A trial with any
+    is never the best."""
     reason: str | None = None
     """Why it failed, was pruned, cancelled, or is waiting again."""
     pruning: Pruning | None = None
@@ -182,6 +185,8 @@ class Observation:
     sampler_attributes: Mapping[str, Any]
     revision: int
     diverged: bool = False
+    violations: Mapping[str, float] = field(default_factory=dict)
+    """Of the study's constraints, and by how much; infinite where that could not be measured."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,20 +9,27 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "hpsearch"
 
-VALUES = {"errors", "trials", "spec", "pruner_spec", "automatic", "studies", "gateway", "optuna_port", "insights"}
+SPACES = {"parameters", "conditions", "expressions", "constraints", "grids"}
+OTHERS = {"pruner_spec", "automatic", "insights", "optuna_port"}
+VALUES = {"errors", "trials", "spec", "studies", "gateway"} | SPACES | OTHERS
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "settings": set(),
     "pruner_spec": set(),  # the spec's pruners
-    "spec": {"errors", "pruner_spec"},
+    "parameters": {"errors"},
+    "conditions": {"errors", "parameters"},
+    "expressions": {"errors"},
+    "constraints": {"errors", "parameters", "expressions"},
+    "grids": {"errors", "parameters", "conditions", "constraints"},
+    "spec": {"errors", "pruner_spec"} | SPACES,
     "trials": {"errors"},
     "automatic": {"spec", "pruner_spec"},
     "studies": {"errors", "spec", "automatic", "trials"},
     "gateway": {"errors", "spec", "trials", "objectives"},
     "optuna_port": {"trials"},
     "insights": {"trials"},
-    "objectives": {"errors", "trials"},
-    "search": {"errors", "spec", "pruner_spec", "automatic", "trials", "optuna_port", "insights"},
+    "objectives": {"errors", "trials", "expressions"},
+    "search": {"errors", "spec", "trials"} | SPACES | OTHERS,
     "optuna": VALUES | {"search", "client"},
     "store": VALUES,
     "figures": VALUES | {"search"},

@@ -65,6 +65,15 @@ def test_the_example_study_is_right() -> None:
     parse_study(raw, study_faults(raw, {INFO.name: INFO}))
 
 
+def test_the_example_of_a_space_is_right() -> None:
+    example = next(block for block in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL) if "when:" in block)
+    raw = YAML(typ="safe", pure=True).load(example)
+    settings = {"dataset": "digits"}
+    raw["objective"] = {"name": "rnn", "metric": "validation_loss", "direction": "minimize", "settings": settings}
+    spec = parse_study({**raw, "name": "example", "budget": {"trials": 9}}, study_faults(raw, {INFO.name: INFO}))
+    assert len(spec.limits.of_parameters) == len(spec.limits.of_metrics) == 1
+
+
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.name)
 def test_every_study_file_is_right_and_names_its_schema(path: Path) -> None:
     raw = load_study_file(path)

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.cli.worker import check_torch
+from hpsearch.conditions import without_inactive
 from hpsearch.errors import Fault, InvalidSpec
 from hpsearch.objectives.check import study_faults
 from hpsearch.objectives.rnn.parameters import INFO
-from hpsearch.spec import CategoricalParameter, FloatParameter, SpaceParameter, StudySpec, load_study_file, parse_study
+from hpsearch.parameters import AnyParameter, FloatParameter, IntParameter, OrdinalParameter, listed_values
+from hpsearch.spec import StudySpec, load_study_file, parse_study
 
 if TYPE_CHECKING:
     from hpsearch.objectives.rnn.training.lr_range import RangeTest
@@ -78,13 +80,15 @@ def run_test(
 
 def middle_of(spec: StudySpec) -> dict[str, Any]:
     """The parameters of a trial in the middle of a study's space."""
-    return spec.objective.settings | {name: _middle(searched) for name, searched in spec.space.items()}
+    middle = {name: _middle(searched) for name, searched in spec.space.items()}
+    return spec.objective.settings | without_inactive(spec.space, middle)
 
 
-def _middle(searched: SpaceParameter) -> Any:
+def _middle(searched: AnyParameter) -> Any:
     """Of the logarithms where these are searched; the first choice of categories."""
-    if isinstance(searched, CategoricalParameter):
-        return searched.choices[0]
+    if not isinstance(searched, FloatParameter | IntParameter):
+        listed = listed_values(searched) or ()
+        return listed[(len(listed) - 1) // 2 if isinstance(searched, OrdinalParameter) else 0]
     low, high = searched.low, searched.high
     middle = math.sqrt(low * high) if searched.log else (low + high) / 2
     if searched.step is not None:
@@ -137,7 +141,7 @@ def _bracket(found: "RangeTest") -> str:
     return f"{' ' * low}├{'─' * (high - low - 1)}┤"
 
 
-def as_json(found: "RangeTest", own: SpaceParameter | None) -> Mapping[str, Any]:
+def as_json(found: "RangeTest", own: AnyParameter | None) -> Mapping[str, Any]:
     """For programs; with the study's narrowed range where it has one."""
     common = narrowed(own, found) if isinstance(own, FloatParameter) else None
     return {

@@ -11,7 +11,7 @@ from hpsearch.cli.output import shown, shown_parameters
 from hpsearch.cli.plot import plotly
 from hpsearch.client import Client, StudyHandle
 from hpsearch.insights import Summary
-from hpsearch.spec import CategoricalParameter, SpaceParameter
+from hpsearch.parameters import FloatParameter, IntParameter, SpaceParameter, listed_values
 from hpsearch.studies import Study
 
 MATTERED = ("importances", "slices", "contour", "parallel_coordinates", "ranks")
@@ -160,13 +160,11 @@ def _searched(study: Study) -> Iterator[str]:
 
 
 def _range(name: str, parameter: SpaceParameter) -> list[object]:
-    if isinstance(parameter, CategoricalParameter):
-        return [name, parameter.type, _cut(", ".join(shown(choice) for choice in parameter.choices))]
-    low, high = getattr(parameter, "low", None), getattr(parameter, "high", None)
-    if low is None or high is None:
-        return [name, str(getattr(parameter, "type", "")), _cut(parameter.model_dump_json())]
+    if not isinstance(parameter, FloatParameter | IntParameter):
+        return [name, parameter.type, _cut(", ".join(shown(value) for value in listed_values(parameter) or ()))]
     step = f", in steps of {parameter.step:g}" if parameter.step not in (None, 1) else ""
-    return [name, parameter.type, f"{low:g} … {high:g}{', logarithmic' if parameter.log else ''}{step}"]
+    log = ", logarithmic" if parameter.log else ""
+    return [name, parameter.type, f"{parameter.low:g} … {parameter.high:g}{log}{step}"]
 
 
 def _duration(seconds: float) -> str:

@@ -159,7 +159,10 @@ def _conclude(study: StudyHandle, settings: Settings, token: str | None) -> None
 
 def _show_best(info: Study, trials: list[Trial]) -> None:
     sign = -1 if info.spec.objective.direction == "maximize" else 1
-    best = sorted((trial for trial in trials if trial.value is not None), key=lambda trial: sign * (trial.value or 0))
+    best = sorted(
+        (item for item in trials if item.value is not None and not item.violations),
+        key=lambda trial: sign * (trial.value or 0),
+    )
     tests = sorted({name for trial in best for name in trial.metrics if name.startswith("test_")})
     names = list(info.spec.space)
     rows: list[list[Any]] = [
@@ -167,7 +170,7 @@ def _show_best(info: Study, trials: list[Trial]) -> None:
             trial.number,
             trial.value,
             *(trial.metrics.get(name) for name in tests),
-            *(shown(trial.parameters[name]) for name in names),
+            *(shown(trial.parameters.get(name)) for name in names),
         ]
         for trial in best[:SHOWN_TRIALS]
     ]

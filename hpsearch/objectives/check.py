@@ -3,13 +3,16 @@
 Works on the raw description, so that these faults are told together with those of its shape.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from difflib import get_close_matches
 from typing import Any
 
-from hpsearch.errors import Fault, near
+from hpsearch.errors import Fault, InvalidInput, near
+from hpsearch.expressions import parse
 from hpsearch.objectives.objective import ObjectiveInfo, ParameterInfo
 
-_SPACE_TYPES = {"float": ("float", "categorical"), "int": ("int", "categorical")}
+_LISTS = ("categorical", "ordinal", "constant")
+_SPACE_TYPES = {"float": ("float", *_LISTS), "int": ("int", *_LISTS)}
 
 
 def study_faults(raw: object, known: Mapping[str, ObjectiveInfo]) -> Iterator[Fault]:
@@ -33,6 +36,7 @@ def study_faults(raw: object, known: Mapping[str, ObjectiveInfo]) -> Iterator[Fa
     for parameter in info.parameters:
         if parameter.required and parameter.name not in settings and parameter.name not in space:
             yield Fault(f"objective.settings.{parameter.name}", f"is missing: {parameter.meaning}")
+    yield from _constraint_faults(info, study, space.keys() | settings.keys())
     for both in sorted(settings.keys() & space.keys()):
         yield Fault(f"space.{both}", "is fixed in objective.settings already: say it in one place")
 
@@ -90,18 +94,52 @@ def _space_faults(info: ObjectiveInfo, space: Mapping[str, Any]) -> Iterator[Fau
 
 
 def _range_faults(parameter: ParameterInfo, searched: Mapping[str, Any], path: str) -> Iterator[Fault]:
-    allowed = _SPACE_TYPES.get(parameter.type, ("categorical",))
-    if searched.get("type") in {"float", "int", "categorical"} - set(allowed):
-        yield Fault(f"{path}.type", f"must be {' or '.join(allowed)}: {parameter.name} is {parameter.expected}")
+    allowed = _SPACE_TYPES.get(parameter.type, _LISTS)
+    if searched.get("type") in {"float", "int", *_LISTS} - set(allowed):
+        yield Fault(
+            f"{path}.type",
+            f"must be {', '.join(allowed[:-1])} or {allowed[-1]}: {parameter.name} is {parameter.expected}",
+        )
         return
     for end in ("low", "high"):
         # a value of the wrong type is the spec's own fault to find
         if isinstance(searched.get(end), int | float) and (problem := parameter.problem_with(searched[end])):
             yield Fault(f"{path}.{end}", problem)
-    choices = searched.get("choices")
-    for position, choice in enumerate(choices if isinstance(choices, list | tuple) else ()):
-        if problem := parameter.problem_with(choice):
-            yield Fault(f"{path}.choices.{position}", problem)
+    for field in ("choices", "values"):
+        values = searched.get(field)
+        for position, value in enumerate(values if isinstance(values, list | tuple) else ()):
+            if problem := parameter.problem_with(value):
+                yield Fault(f"{path}.{field}.{position}", problem)
+    if "value" in searched and (problem := parameter.problem_with(searched["value"])):
+        yield Fault(f"{path}.value", problem)
+    if parameter.required and searched.get("when"):
+        yield Fault(f"{path}.when", f"cannot be: {parameter.name} is needed in every trial")
+
+
+def _constraint_faults(info: ObjectiveInfo, study: Mapping[str, Any], said: Collection[str]) -> Iterator[Fault]:
+    """Of names that are neither searched nor fixed. An objective may measure more than it lets search, so that other
+    names are taken for metrics, but for those that are nearly a parameter's."""
+    texts = study.get("constraints")
+    for position, text in enumerate(texts if isinstance(texts, list | tuple) else ()):
+        path, known = f"constraints.{position}", _names_of(info)
+        for name in sorted(_names_in(text) - set(said)):
+            if info.parameter(name) is not None:
+                yield Fault(path, f"names {name}, which is neither in space nor in objective.settings")
+            elif name.startswith("test_"):
+                yield Fault(path, f"names {name}: no search may look at the test split")
+            elif info.metric(name) is None and (close := get_close_matches(name, known, n=1, cutoff=0.85)):
+                yield Fault(path, f"names {name}, which {info.name} does not know", close[0])
+
+
+def _names_of(info: ObjectiveInfo) -> list[str]:
+    return [parameter.name for parameter in info.parameters] + [metric.name for metric in info.metrics]
+
+
+def _names_in(text: object) -> frozenset[str]:
+    try:
+        return parse(text).names if isinstance(text, str) else frozenset()
+    except InvalidInput:
+        return frozenset()  # the spec's own fault to find
 
 
 def _unknown(path: str, name: str, info: ObjectiveInfo) -> Fault:

@@ -4,8 +4,9 @@ No torch here: the server imports this to check studies against what objectives 
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -39,6 +40,8 @@ class ParameterInfo:
     """False: a setting only, such as the data set."""
     space: Mapping[str, Any] | None = None
     """How it is searched in studies that give no space of their own, in a study file's words."""
+    indices: int = 0
+    """`name[0]`, `name[1]` … up to so many say the same of single layers; 0: there are none."""
 
     def problem_with(self, value: object) -> str | None:
         """What is wrong with one value, and what would be right; None where it is right."""
@@ -97,8 +100,13 @@ class ObjectiveInfo:
     """Whether it takes parameters beyond these, of any name."""
 
     def parameter(self, name: str) -> ParameterInfo | None:
-        """The parameter of this name."""
-        return next((parameter for parameter in self.parameters if parameter.name == name), None)
+        """The parameter of this name; of `hidden_units[2]`, what `hidden_units` publishes, without a default."""
+        found = next((parameter for parameter in self.parameters if parameter.name == name), None)
+        match = re.fullmatch(r"(.+)\[(0|[1-9]\d{0,3})\]", name) if found is None else None
+        whole = next((item for item in self.parameters if item.name == match[1]), None) if match else None
+        if match is None or whole is None or int(match[2]) >= whole.indices:
+            return found
+        return replace(whole, name=name, default=None, indices=0)
 
     def metric(self, name: str) -> MetricInfo | None:
         """The searchable metric of this name."""

@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 from cmaes import CMA
 
+from hpsearch.search.feasible import is_feasible
 from hpsearch.search.history import History
 from hpsearch.search.space import Floats
 from hpsearch.spec import CMAESSampler
 
 GENERATION = "cmaes"
+RESAMPLES = 50
+"""Of a point that violates a constraint over parameters."""
 
 
 @dataclass(slots=True)
@@ -26,22 +29,27 @@ class _State:
     strategy: CMA
     read: int = 0
     generation: int = 0
-    told: list[tuple[Floats, float]] = field(default_factory=list)
+    told: list[tuple[Floats, float, float]] = field(default_factory=list)
+    """Places, losses and violations: in a generation the infeasible come after all others, by their violations."""
 
 
 def draw(
     history: History, options: CMAESSampler, points: Floats, seed: int
 ) -> tuple[list[Floats], list[dict[str, Any]]]:
-    """Points for the next trials: `points`, with the numbers among the dimensions drawn by the strategy."""
-    numeric = [index for index, item in enumerate(history.space.dimensions) if item.choices is None and not item.single]
+    """Points for the next trials: `points`, with the ordered dimensions that every trial has drawn by the strategy."""
+    dimensions = history.space.dimensions
+    numeric = [i for i in history.space.groups[0] if not (dimensions[i].nominal or dimensions[i].single)]
     if len(numeric) < 2:
         return list(points), [{} for _ in points]
     state = _brought_up(history, options, numeric)
     state.strategy.reseed_rng(seed % 2**32)
     for point in points:
-        drawn = state.strategy.ask()
-        for place, index in enumerate(numeric):
-            point[index] = history.space.dimensions[index].values_at(drawn[place : place + 1])[0]
+        for _ in range(RESAMPLES):
+            drawn = state.strategy.ask()
+            for place, index in enumerate(numeric):
+                point[index] = dimensions[index].values_at(drawn[place : place + 1])[0]
+            if is_feasible(history, history.space.without_inactive(point[None]))[0]:
+                break
     return list(points), [{GENERATION: state.generation} for _ in points]
 
 
@@ -54,19 +62,24 @@ def _brought_up(history: History, options: CMAESSampler, numeric: list[int]) -> 
         state.read += 1
         if history.attributes.get(number, {}).get(GENERATION) != state.generation:
             continue  # of another generation, or not by the strategy
-        state.told.append((_quantiles(history, number, numeric), float(history.losses[number])))
+        broken = float(history.violations[number].sum())
+        state.told.append((_quantiles(history, number, numeric), float(history.losses[number]), broken))
         if len(state.told) == state.strategy.population_size:
-            state.strategy.tell(_finite(state.told))
+            state.strategy.tell(_ranked(state.told))
             state.generation, state.told = state.generation + 1, []
             if state.strategy.should_stop():
                 state.strategy = _strategy(history, options, len(numeric), state.generation)
     return state
 
 
-def _finite(told: list[tuple[Floats, float]]) -> list[tuple[Floats, float]]:
-    """A generation with finite losses: what diverged is worse than all others. The strategy looks at ranks alone."""
-    worst = max((loss for _, loss in told if math.isfinite(loss)), default=0.0)
-    return [(point, loss if math.isfinite(loss) else worst + max(1.0, abs(worst))) for point, loss in told]
+def _ranked(told: list[tuple[Floats, float, float]]) -> list[tuple[Floats, float]]:
+    """A generation with finite losses: behind what is feasible what is not, by its violations, and what diverged last.
+    The strategy looks at ranks alone."""
+    worst = max((loss for _, loss, broken in told if not broken and math.isfinite(loss)), default=0.0)
+    losses = [worst + broken if broken else loss for _, loss, broken in told]
+    last = max(filter(math.isfinite, losses), default=0.0)
+    last += max(1.0, abs(last))
+    return [(place, loss if math.isfinite(loss) else last) for (place, _, _), loss in zip(told, losses, strict=True)]
 
 
 def _strategy(history: History, options: CMAESSampler, dimensions: int, generation: int) -> CMA:

@@ -17,11 +17,16 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
+from hpsearch.search.chance import random_points
 from hpsearch.search.distributions import distributions_of
+from hpsearch.search.feasible import is_feasible
 from hpsearch.search.history import History
 from hpsearch.search.space import Floats
 from hpsearch.spec import NSGA2Sampler, NSGA3Sampler
 
+CHILDREN = 10
+"""Bred at most, where they violate a constraint over parameters."""
+_APART = 0x9E3779B1
 _MEMORY = "genetic"
 OptunaSampler = OptunaNSGAIISampler | OptunaNSGAIIISampler
 
@@ -45,18 +50,11 @@ def draw(
     view = HistoryStorage(history, options.population, _sampler(options, seed)._get_generation_key())
     points, attributes = [], []
     for turn in range(count):
-        sampler = _sampler(options, seed + turn)
-        study = OptunaStudy(history.spec.name, view, sampler=sampler)
-        trial = _trial(number + turn, OptunaState.RUNNING)
-        # Optuna orders parents in one way as it chooses them and in another once it knows them: let it know them first
-        generation = sampler.get_trial_generation(study, trial)
-        view.choose_parents(study, options, history.spec.seed, generation)
-        found = sampler.sample_relative(study, trial, view.searched)
-        for name, distribution in view.searched.items():
-            if name not in found:
-                found[name] = sampler.sample_independent(study, trial, name, distribution)
-        whole = {dimension.name: dimension.value(dimension.low) for dimension in history.space.dimensions} | found
-        points.append(np.array(history.space.point(whole)))
+        for again in range(CHILDREN):
+            point = _child(history, options, view, number + turn, seed + turn + _APART * again)
+            if is_feasible(history, history.space.without_inactive(point[None]))[0]:
+                break
+        points.append(point)
         attributes.append(view.written.get(number + turn, {}))
     return points, attributes
 
@@ -73,6 +71,23 @@ def _sampler(options: NSGA2Sampler | NSGA3Sampler, seed: int) -> OptunaSampler:
             warnings.simplefilter("ignore", ExperimentalWarning)
             return OptunaNSGAIIISampler(**common, dividing_parameter=options.divisions)
     return OptunaNSGAIISampler(**common)
+
+
+def _child(
+    history: History, options: NSGA2Sampler | NSGA3Sampler, view: "HistoryStorage", number: int, seed: int
+) -> Floats:
+    sampler = _sampler(options, seed)
+    study = OptunaStudy(history.spec.name, view, sampler=sampler)
+    trial = _trial(number, OptunaState.RUNNING)
+    # Optuna orders parents in one way as it chooses them and in another once it knows them: let it know them first
+    generation = sampler.get_trial_generation(study, trial)
+    view.choose_parents(study, options, history.spec.seed, generation)
+    found = sampler.sample_relative(study, trial, view.searched)
+    for name, distribution in view.searched.items():
+        if name not in found:
+            found[name] = sampler.sample_independent(study, trial, name, distribution)
+    whole = {dimension.name: dimension.value(dimension.low) for dimension in history.space.dimensions} | found
+    return np.array(history.space.point(whole), dtype=np.float64)
 
 
 class HistoryStorage(BaseStorage):
@@ -109,11 +124,18 @@ class HistoryStorage(BaseStorage):
 
     def _complete_trial(self, number: int) -> FrozenTrial:
         history = self._history
-        parameters = history.space.parameters(history.points[number], {})
+        parameters = history.space.parameters(self._genes(number), {})
         loss = min(float(history.losses[number]), sys.float_info.max)  # of what diverged
         value = loss * (-1 if history.spec.objective.direction == "maximize" else 1)
-        attributes = history.attributes.get(number, {})
+        broken = zip(history.spec.constraints, history.violations[number], strict=True)
+        attributes = history.attributes.get(number, {}) | {f"constraints:{text}": float(by) for text, by in broken}
         return _trial(number, OptunaState.COMPLETE, parameters, self.searched, [value], attributes)
+
+    def _genes(self, number: int) -> Floats:
+        """A trial's point; where it lacks a dimension, one that chance gives it, to be passed on to children that have
+        the dimension."""
+        point = self._history.points[number]
+        return np.asarray(np.where(np.isnan(point), random_points(self._history, number, 1)[0], point))
 
     def get_study_id_from_name(self, study_name: str) -> int:
         return 0

@@ -6,30 +6,18 @@ from typing import Any
 import numpy as np
 
 from hpsearch.search.history import History
-from hpsearch.search.space import Dimension, Floats
+from hpsearch.search.space import Floats
 
 INDEX = "grid"
 
 
 def draw(history: History, count: int) -> tuple[list[Floats], list[dict[str, Any]]]:
     """Points that no trial has taken yet, at most `count`."""
-    sizes = [_size(dimension) for dimension in history.space.dimensions]
+    grid = history.spec.grid
     taken = {attributes[INDEX] for attributes in history.attributes.values() if INDEX in attributes}
     order = history.memory.get(INDEX)
     if order is None:
-        order = history.memory[INDEX] = np.random.default_rng(history.spec.seed).permutation(int(np.prod(sizes)))
+        order = history.memory[INDEX] = np.random.default_rng(history.spec.seed).permutation(len(grid))
     free = [int(index) for index in order if int(index) not in taken][:count]
-    points = [_point(history, np.unravel_index(index, sizes)) for index in free]
+    points = [np.array(history.space.point(grid.point(index)), dtype=np.float64) for index in free]
     return points, [{INDEX: index} for index in free]
-
-
-def _size(dimension: Dimension) -> int:
-    return 1 + round((dimension.high - dimension.low) / (dimension.step or 1.0))
-
-
-def _point(history: History, places: tuple[np.intp, ...]) -> Floats:
-    coordinates = [
-        dimension.low + place * (dimension.step or 1.0)
-        for dimension, place in zip(history.space.dimensions, places, strict=True)
-    ]
-    return np.array(coordinates, dtype=float)

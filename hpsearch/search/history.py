@@ -17,6 +17,8 @@ _WAITING, _RUNNING = _CODES[TrialState.WAITING], _CODES[TrialState.RUNNING]
 _COMPLETE, _PRUNED, _PAUSED = (_CODES[state] for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.PAUSED))
 _DIVERGED = len(_CODES)
 _FIRST_CAPACITY = 256
+EDGE, WORST = 1e-12, 1e300
+"""A violation of < and > at the very edge; one that could not be measured."""
 
 
 class History:
@@ -35,6 +37,7 @@ class History:
         """The same with the diverged ones among them, whose loss is infinite."""
         self.memory: dict[str, Any] = {}
         """For what a sampler has computed from the history and would otherwise compute again."""
+        self._constraint_at = {text: place for place, text in enumerate(spec.constraints)}
         self._sign = -1.0 if spec.objective.direction == "maximize" else 1.0
         self._size = 0
         self._states = np.zeros(_FIRST_CAPACITY, dtype=np.int8)
@@ -42,6 +45,7 @@ class History:
         self._losses = np.empty(_FIRST_CAPACITY)
         self._last_steps = np.empty(_FIRST_CAPACITY)
         self._last_losses = np.empty(_FIRST_CAPACITY)
+        self._violations = np.empty((_FIRST_CAPACITY, len(spec.constraints)))
         # a fixed random order of all trials there will be: whoever is sampled stays sampled as trials join
         self._priorities = np.empty(_FIRST_CAPACITY)
         self._random = np.random.default_rng([spec.seed, 0x7072696F])
@@ -86,6 +90,20 @@ class History:
         """Failed because something became infinite or not a number: worse than all others."""
         return self._in(_DIVERGED)
 
+    @property
+    def violations(self) -> Floats:
+        """By how much trials violate each constraint [trials, constraints]: above 0 where they do, up to `WORST`."""
+        return self._violations[: self._size]
+
+    def infeasible(self) -> Numbers:
+        """Complete and pruned trials that violate a constraint, the least violations first. Each constraint's are
+        taken as a share of the largest that was seen, or one with large numbers would decide alone."""
+        violations = self.violations
+        found = np.flatnonzero((violations > 0).any(axis=1))
+        largest = np.where(violations < WORST, violations, 0.0).max(axis=0, initial=0.0)
+        shares = np.minimum(violations[found] / np.maximum(largest, EDGE), 2.0)
+        return found[np.argsort(shares.sum(axis=1), kind="stable")]
+
     def running(self) -> Numbers:
         """Those that wait too: their parameters are settled, for a sampler it is all one."""
         states = self._states[: self._size]
@@ -104,6 +122,8 @@ class History:
             if trial.sampler_attributes:
                 self.attributes[trial.number] = dict(trial.sampler_attributes)
             self._note_end(trial)
+            for text, amount in trial.violations.items():
+                self._violations[trial.number, self._constraint_at[text]] = min(max(amount, EDGE), WORST)
             if trial.last_step is not None:
                 self._last_steps[trial.number] = trial.last_step
                 self._last_losses[trial.number] = self._sign * (trial.last_value or 0.0)
@@ -132,12 +152,13 @@ class History:
         capacity = len(self._states)
         if size > capacity:
             more = max(size, 2 * capacity) - capacity
-            for name in ("_states", "_points", "_losses", "_last_steps", "_last_losses", "_priorities"):
+            for name in ("_states", "_points", "_losses", "_last_steps", "_last_losses", "_violations", "_priorities"):
                 column = getattr(self, name)
                 setattr(self, name, np.concatenate([column, np.zeros((more, *column.shape[1:]), dtype=column.dtype)]))
         new = slice(self._size, size)
         self._states[new] = _CODES[TrialState.CANCELLED]
         self._points[new], self._losses[new] = np.nan, np.nan
         self._last_steps[new], self._last_losses[new] = -1.0, 0.0
+        self._violations[new] = 0.0
         self._priorities[new] = self._random.random(size - self._size)
         self._size = size

@@ -33,9 +33,7 @@ class ParzenEstimator:
         self.total_weight = float(weights.sum()) + 1.0
         self._log_weights = np.log(np.append(weights, 1.0) / self.total_weight)
         self._kernels = [
-            _Choices(dimension, points[:, index])
-            if dimension.choices is not None
-            else _Normals(dimension, points[:, index])
+            _Choices(dimension, points[:, index]) if dimension.nominal else _Normals(dimension, points[:, index])
             for index, dimension in enumerate(dimensions)
         ]
 

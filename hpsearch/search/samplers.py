@@ -1,14 +1,14 @@
 """Suggestions: history in, parameters out. No sampler keeps anything but in the history: a restart loses nothing, and
 every server that has read the same history suggests the same."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from hpsearch.automatic import sampler_of
-from hpsearch.search import brute_force, cma_es, genetic, grid, quasi_random, tpe
+from hpsearch.search import brute_force, cma_es, feasible, genetic, grid, quasi_random, tpe
+from hpsearch.search.chance import random_points, seed_of
 from hpsearch.search.history import History
 from hpsearch.search.space import Floats
 from hpsearch.spec import (
@@ -28,14 +28,17 @@ def suggest(history: History, fixed: Sequence[Parameters]) -> list[Suggestion]:
     """Parameters of the next trials, one for each item of `fixed`; fewer where a grid has no more points.
 
     `fixed` holds parameters that are settled already (mostly none). Each suggestion takes those before it for running.
-    The same history and study seed give the same suggestions.
+    Parameters that are not active are left out, and no constraint over parameters alone is violated; raises
+    `InvalidInput` where what is settled allows none of that. The same history and study seed give the same suggestions.
     """
     suggestions: list[Suggestion] = []
     while len(suggestions) < len(fixed):
         settled = fixed[len(suggestions)]
         together = _alike(fixed[len(suggestions) :])
         number = len(history) + len(suggestions)
-        points, attributes = _draw(history, number, settled, together)
+        drawn, attributes = _draw(history, number, settled, together)
+        whole = feasible.finished(history, np.array(drawn).reshape(len(drawn), len(history.space)), settled)
+        points = feasible.mended(history, number, whole, settled)
         suggestions += [
             Suggestion(history.space.parameters(point, settled), remembered)
             for point, remembered in zip(points, attributes, strict=True)
@@ -57,13 +60,13 @@ def _alike(fixed: Sequence[Parameters]) -> int:
 def _draw(
     history: History, number: int, settled: Parameters, count: int
 ) -> tuple[Sequence[Floats], Sequence[dict[str, Any]]]:
-    """Points of the trials from `number` on, all of whose dimensions are numbers, and what is to be remembered."""
+    """Points of the trials from `number` on (inactive dimensions hold anything), and what is to be remembered."""
     nothing: list[dict[str, Any]] = [{} for _ in range(count)]
     match sampler_of(history.spec):
         case TPESampler() as options:
             return _by_tpe(history, options, number, settled, count), nothing
         case CMAESSampler() as options if len(history.lessons) >= options.startup_trials:
-            return cma_es.draw(history, options, random_points(history, number, count), _seed(history.spec, number))
+            return cma_es.draw(history, options, random_points(history, number, count), seed_of(history.spec, number))
         case QMCSampler() as options:
             return quasi_random.draw(history, options, number, count), nothing
         case GridSampler() if not settled:
@@ -72,7 +75,7 @@ def _draw(
             found = brute_force.draw(history, number, count, history.spec.seed)
             return found, nothing[: len(found)]
         case NSGA2Sampler() | NSGA3Sampler() as options:
-            return genetic.draw(history, options, number, count, _seed(history.spec, number))
+            return genetic.draw(history, options, number, count, seed_of(history.spec, number))
         case _:
             return list(random_points(history, number, count)), nothing
 
@@ -87,30 +90,16 @@ def _by_tpe(history: History, options: TPESampler, number: int, settled: Paramet
             return quasi_random.draw(history, QMCSampler(), number, count)
         return list(random_points(history, number, count))
     points = random_points(history, number, count)
+    history.space.settle(points, settled)
     dimensions = history.space.dimensions
     free = [index for index, item in enumerate(dimensions) if item.name not in settled and not item.single]
     modelled = [turn for turn in range(count) if not _explores(history.spec, number + turn, options.exploration)]
     if free and modelled:
-        rng = np.random.default_rng(_seed(history.spec, number))
-        found = tpe.suggest(history, options, rng, free, len(modelled))
-        points[np.ix_(modelled, free)] = found[:, free]
+        rng = np.random.default_rng(seed_of(history.spec, number))
+        points[modelled] = tpe.suggest(history, options, rng, free, len(modelled), points[modelled])
     return list(points)
 
 
 def _explores(spec: StudySpec, number: int, share: float) -> bool:
     """Whether a trial is one of those that are drawn at random all the same."""
-    return share > 0 and np.random.default_rng([_seed(spec, number), 0x6578706C]).random() < share
-
-
-def random_points(history: History, number: int, count: int) -> Floats:
-    """Independent draws [count, dimensions] of the trials from `number` on, each by its own seed."""
-    quantiles = [
-        np.random.default_rng(_seed(history.spec, number + turn)).random(len(history.space)) for turn in range(count)
-    ]
-    return history.space.points_at(np.array(quantiles).reshape(count, len(history.space)))
-
-
-def _seed(spec: StudySpec, number: int) -> int:
-    """Of a trial's suggestion: 63 bits that depend on the study's seed and the trial's number alone."""
-    digest = hashlib.sha256(f"hpsearch sampler {spec.seed} {number}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+    return share > 0 and np.random.default_rng([seed_of(spec, number), 0x6578706C]).random() < share

@@ -22,8 +22,8 @@ from pydantic import TypeAdapter
 
 from hpsearch.errors import Conflict, HpsearchError, InvalidInput, LeaseLost, NotFound, StudyExists, TrialFinished
 from hpsearch.optuna_port import Kind, OptunaPort, OptunaStudy, OptunaTrial
+from hpsearch.parameters import SpaceParameter
 from hpsearch.search.distributions import distributions_of
-from hpsearch.spec import SpaceParameter
 
 NUMBER_BITS = 26
 """A trial's id is its study's id and its number: 67 million trials a study, 134 million studies below 2**53."""

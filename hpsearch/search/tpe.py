@@ -6,14 +6,16 @@ a weighted sample of the rest, so that a suggestion costs the same at 1,000 tria
 suggestions of one call share the two densities: each that is made joins the bad side for those after it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.search.feasible import is_feasible
 from hpsearch.search.history import History
 from hpsearch.search.parzen import ParzenEstimator, recency_weights
-from hpsearch.search.space import Dimension, Floats
+from hpsearch.search.space import Dimension, Flags, Floats
 from hpsearch.spec import TPESampler
 
 CANDIDATES = 24
@@ -28,13 +30,43 @@ SAMPLED_BAD = 700
 Numbers = NDArray[np.intp]
 
 
-def suggest(history: History, options: TPESampler, rng: np.random.Generator, free: Sequence[int], count: int) -> Floats:
-    """Points [count, dimensions], no two alike as far as the space allows; NaN in dimensions that are not `free`."""
+def suggest(
+    history: History,
+    options: TPESampler,
+    rng: np.random.Generator,
+    free: Collection[int],
+    count: int,
+    start: Floats | None = None,
+) -> Floats:
+    """Points [count, dimensions], no two alike as far as the space allows.
+
+    Dimensions that are not `free` stay as they are in `start`, without which they are NaN. Dimensions that are active
+    together are modelled together, by the trials that had them (Optuna's `group=True`), each group at those points
+    alone where it is active.
+    """
     good, bad, weights = _split(history, options)
-    points = np.full((count, len(history.space)), np.nan)
-    for group in [list(free)] if options.multivariate else [[index] for index in free]:
-        points[:, group] = _suggest_jointly(history, group, good, (bad, weights), rng, count)
+    known = {index for index in range(len(history.space)) if index not in free}
+    points = np.full((count, len(history.space)), np.nan) if start is None else start.copy()
+    for group in history.space.groups:
+        active = history.space.is_active(group[0], points) if group else np.zeros(count, dtype=bool)
+        rows, absent = np.flatnonzero(active), np.flatnonzero(~active)
+        points[absent[:, None], group] = np.nan
+        wanted = [index for index in group if index in free]
+        for together in ([wanted] if options.multivariate else [[index] for index in wanted]) if len(rows) else ():
+            if together:
+                known |= set(together)
+                fits = partial(_fits, history, points[rows], together, known)
+                drawn = _suggest_jointly(history, together, good, (bad, weights), rng, len(rows), fits)
+                points[rows[:, None], together] = drawn
+        known |= set(group)
     return points
+
+
+def _fits(history: History, points: Floats, group: list[int], known: set[int], candidates: Floats) -> Flags:
+    """Which candidates, so many for each point, satisfy the constraints over what is known of it then."""
+    whole = np.repeat(points, len(candidates) // len(points), axis=0)
+    whole[:, group] = candidates
+    return is_feasible(history, whole, known)
 
 
 def _suggest_jointly(
@@ -44,13 +76,17 @@ def _suggest_jointly(
     bad: tuple[Numbers, Floats],
     rng: np.random.Generator,
     count: int,
+    fits: Callable[[Floats], Flags],
 ) -> Floats:
+    """Coordinates [count, group]. Candidates that do not fit are passed over, unless all of a point's are such."""
     dimensions = [history.space.dimensions[index] for index in group]
     below = _estimator(history, dimensions, group, good, recency_weights(len(good)))
     above = _estimator(history, dimensions, group, *bad)
     candidates = below.sample(rng, count * CANDIDATES)
     ratio = below.log_density(candidates)
     density = above.log_density(candidates) + np.log(above.total_weight)
+    if history.spec.limits.of_parameters:
+        ratio = np.where(fits(candidates), ratio, -np.inf)
     newcomers = above.newcomers(candidates) if count > 1 else None
     chosen = np.empty(count, dtype=np.intp)
     for turn in range(count):
@@ -73,10 +109,15 @@ def _estimator(
 def _split(history: History, options: TPESampler) -> tuple[Numbers, Numbers, Floats]:
     """Numbers of the good trials; numbers and weights of the bad ones, or of those that stand for them."""
     complete, pruned, diverged = history.complete(), history.pruned(), history.diverged()
+    infeasible = history.infeasible() if history.spec.constraints else np.empty(0, dtype=np.intp)
     finished = len(complete) + len(pruned) + len(diverged)
     room = min((finished + 9) // 10, MOST_GOOD, len(complete) + len(pruned))  # what diverged is never good
+    allowed = np.ones(len(history), dtype=bool)
+    allowed[infeasible] = False
     rank = _best_by_value if options.rank_pruned_by == "value" else _best
-    best = np.concatenate([rank(history, complete, pruned, room + NEAREST_BAD), diverged])[: room + NEAREST_BAD]
+    best = rank(history, complete[allowed[complete]], pruned[allowed[pruned]], room + NEAREST_BAD)
+    # what violates constraints is worse than any other, the least violations first; what diverged is worse still
+    best = np.concatenate([best, infeasible, diverged])[: room + NEAREST_BAD]
     good = np.sort(best[:room])
     is_bad = np.zeros(len(history), dtype=bool)
     is_bad[complete], is_bad[pruned], is_bad[diverged], is_bad[good] = True, True, True, False

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hpsearch.conditions import unmet, without_inactive
 from hpsearch.errors import Fault, StudyExists
 from hpsearch.objectives.objective import ObjectiveInfo
+from hpsearch.parameters import problem_with
 from hpsearch.search.distributions import configuration_faults
 from hpsearch.service import life
 from hpsearch.service.checks import difference
@@ -87,10 +89,14 @@ class _Fit:
             not _same(found[name], self.fixed.get(name, _NOTHING)) for name in found.keys() - self.target.space.keys()
         ):
             return None
-        if self.target.space.keys() - before.keys():
+        space = self.target.space
+        known = {name: before[name] for name in space if name in before}
+        if any(problem_with(space[name], value) for name, value in known.items()):
             return None
-        values = {name: before[name] for name in self.target.space}
-        return None if configuration_faults(self.target.space, values, "") else values
+        active = without_inactive(space, {**dict.fromkeys(space), **known})
+        if active.keys() - known.keys() or (found.keys() & space.keys()) - active.keys():
+            return None
+        return None if configuration_faults(self.target, active, "") else active
 
 
 class Cloning:
@@ -182,9 +188,11 @@ def best_configurations(
         shared = {
             name: value
             for name, value in trial.parameters.items()
-            if name in target.space and not configuration_faults(target.space, {name: value}, "")
+            if name in target.space and not problem_with(target.space[name], value)
         }
-        if shared and shared not in chosen:
+        while alone := [name for name in shared if any(unmet(target.space, shared, name))]:
+            shared = {name: value for name, value in shared.items() if name not in alone}
+        if shared and shared not in chosen and not configuration_faults(target, shared, ""):
             chosen.append(shared)
         if len(chosen) == count:
             break

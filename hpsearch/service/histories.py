@@ -6,9 +6,11 @@ from contextlib import contextmanager
 
 from hpsearch.search.history import History
 from hpsearch.search.samplers import suggest
+from hpsearch.spec import StudySpec
 from hpsearch.store import trials
 from hpsearch.store.database import Database
 from hpsearch.store.locked import LockedStudy, LockedTrial
+from hpsearch.store.rows import violations_of
 from hpsearch.studies import Study
 from hpsearch.trials import Observation, Parameters, Suggestion, TrialState, has_diverged
 
@@ -35,7 +37,8 @@ class KeptHistory:
         """Read what changed since the last time, unless `revision` says that nothing has."""
         if self._history.revision < revision:
             with database.read() as tx:
-                self._history.update(trials.observations_since(tx, self._study_id, self._history.revision))
+                history = self._history
+                history.update(trials.observations_since(tx, self._study_id, history.spec, history.revision))
 
     def suggest(self, settled: Sequence[Parameters]) -> list[Suggestion]:
         """Parameters for new trials."""
@@ -46,11 +49,11 @@ class KeptHistory:
         had gone on elsewhere before, all is read together the next time."""
         if self._history.revision == study.former_revision:
             changed = sorted(study.changes.values(), key=lambda trial: trial.revision)
-            self._history.update(_observation(trial) for trial in changed)
+            self._history.update(_observation(trial, study.spec) for trial in changed)
             self._history.revision = study.revision
 
 
-def _observation(trial: LockedTrial) -> Observation:
+def _observation(trial: LockedTrial, spec: StudySpec) -> Observation:
     return Observation(
         trial.number,
         TrialState(trial.state),
@@ -61,6 +64,7 @@ def _observation(trial: LockedTrial) -> Observation:
         trial.sampler_attributes,
         trial.revision,
         has_diverged(TrialState(trial.state), trial.reason),
+        violations_of(vars(trial), spec),
     )
 
 

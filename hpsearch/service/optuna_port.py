@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.exc import IntegrityError
 
+from hpsearch.conditions import unmet
 from hpsearch.errors import (
     BudgetExceeded,
     Fault,
@@ -31,6 +32,7 @@ from hpsearch.spec import Budget, ObjectiveSpec, StudySpec
 from hpsearch.store import optuna_rows, studies, trials
 from hpsearch.store.database import Database, Transaction
 from hpsearch.store.locked import LockedStudy, LockedTrial, lock_by_id, new_trial
+from hpsearch.store.rows import violations_of
 from hpsearch.store.trials import Holder
 from hpsearch.studies import StudyState
 from hpsearch.trials import TrialState
@@ -264,6 +266,8 @@ def _set_parameter(
     if kinds and name not in kinds:
         close = near(name, kinds)
         raise InvalidInput(faults=[Fault(f"space.{name}", "is not in the study's space", close)])
+    if name in study.spec.space and (problems := list(unmet(study.spec.space, trial.parameters, name, whole=False))):
+        raise InvalidInput(faults=[Fault(f"space.{name}", problem) for problem in problems])
     kinds |= of_study.get("distributions", {})
     if name not in kinds:
         of_study.setdefault("distributions", {})[name] = given["distribution"]
@@ -285,14 +289,32 @@ def _end(
 ) -> None:
     reason = document.get("system", {}).get("fail_reason") if to is TrialState.FAILED else None
     shown = optuna_rows.shown_values(values)
-    study.change(trial, to, values=shown, reason=checks.stored_text(reason), lease_ends_at=None, finished_at=tx.now)
+    metrics = {**trial.metrics, **_measured(study, document)}
+    study.change(
+        trial,
+        to,
+        values=shown,
+        metrics=metrics,
+        reason=checks.stored_text(reason),
+        lease_ends_at=None,
+        finished_at=tx.now,
+    )
     _keep(study, trial, document | {"values": values})
     _offer(study, trial)
 
 
+def _measured(study: LockedStudy, document: dict[str, Any]) -> dict[str, float | None]:
+    """What a script measured of what the study's constraints name: its user attributes."""
+    wanted = {name for constraint in study.spec.limits.of_metrics for name in constraint.names}
+    found = {name: document.get("user", {}).get(name) for name in wanted}
+    return checks.finite({name: float(value) for name, value in found.items()
+                          if isinstance(value, int | float) and not isinstance(value, bool)})  # fmt: skip
+
+
 def _offer(study: LockedStudy, trial: LockedTrial) -> None:
     directions = optuna_rows.directions_of(study.spec, optuna_rows.document_of(study.optuna))
-    if trial.state == TrialState.COMPLETE.value and trial.values and len(directions) == 1:
+    is_complete = trial.state == TrialState.COMPLETE.value and trial.values and len(directions) == 1
+    if is_complete and trial.values and not violations_of(vars(trial), study.spec):
         study.offer_best(trial.number, trial.values[0])
 
 

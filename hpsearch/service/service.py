@@ -26,6 +26,7 @@ from hpsearch.gateway import Assignment, Registration, Terms, WorkerStatus
 from hpsearch.objectives.check import study_faults, with_declared_space
 from hpsearch.objectives.objective import ObjectiveInfo
 from hpsearch.search.distributions import configuration_faults
+from hpsearch.search.feasible import check_satisfiable
 from hpsearch.service import checks, cloning, extending, leased, life, publishing
 from hpsearch.service.claims import Claim, Claims
 from hpsearch.service.histories import Histories
@@ -155,6 +156,7 @@ class Service:
         known = self._known_objectives()
         raw = with_declared_space(raw, known)
         spec = parse_study(raw, study_faults(raw, known))
+        check_satisfiable(spec)
         try:
             with self._database.write() as tx:
                 return studies.create(tx, spec), True
@@ -321,7 +323,7 @@ class Service:
         faults = [
             fault
             for position, configuration in enumerate(configurations)
-            for fault in configuration_faults(found.spec.space, configuration, f"configurations.{position}")
+            for fault in configuration_faults(found.spec, configuration, f"configurations.{position}")
         ]
         if faults:
             raise InvalidInput(faults=faults)

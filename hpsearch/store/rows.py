@@ -1,5 +1,6 @@
 """Rows as domain values."""
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +27,7 @@ def trial_of(row: AnyRow, study: StudySpec) -> Trial:
 def trial_from(columns: Mapping[str, Any], study: StudySpec) -> Trial:
     """The same from the columns by name."""
     values = columns["values"]
+    violations = violations_of(columns, study)
     return Trial(
         study=study.name,
         number=columns["number"],
@@ -35,6 +37,7 @@ def trial_from(columns: Mapping[str, Any], study: StudySpec) -> Trial:
         values=tuple(values) if values else None,
         value=values[0] if values else None,
         metrics=columns["metrics"],
+        violations={text: amount if math.isfinite(amount) else None for text, amount in violations.items()},
         reason=columns["reason"],
         diverged=has_diverged(TrialState(columns["state"]), columns["reason"]),
         pruning=Pruning(**pruning) if (pruning := columns["pruning"]) else None,
@@ -49,6 +52,21 @@ def trial_from(columns: Mapping[str, Any], study: StudySpec) -> Trial:
         revision=columns["revision"],
         sampler_attributes=columns["sampler_attributes"],
     )
+
+
+def violations_of(columns: Mapping[str, Any], study: StudySpec) -> dict[str, float]:
+    """The constraints that a finished trial violates, and by how much, from its columns by name. Not stored: they
+    follow from the rest of the row."""
+    state = columns["state"]
+    if not study.constraints or state not in _TOLD:
+        return {}
+    values, metrics = columns["values"], columns["metrics"]
+    if values:
+        metrics = {study.objective.metric: values[0]} | metrics
+    return study.limits.violations(columns["parameters"], metrics, is_complete=state == TrialState.COMPLETE.value)
+
+
+_TOLD = (TrialState.COMPLETE.value, TrialState.PRUNED.value)
 
 
 def intermediate_of(row: AnyRow) -> Intermediate:

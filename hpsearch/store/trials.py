@@ -2,16 +2,17 @@
 
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import bindparam, case, select, update
 
 from hpsearch.errors import TrialNotFound
+from hpsearch.spec import StudySpec
 from hpsearch.store import rungs
 from hpsearch.store.database import Transaction
 from hpsearch.store.locked import LockedStudy, LockedTrial, new_trial
-from hpsearch.store.rows import AnyRow, trial_of
+from hpsearch.store.rows import AnyRow, trial_of, violations_of
 from hpsearch.store.tables import studies, trials
 from hpsearch.studies import Study, StudyState
 from hpsearch.trials import Lease, Observation, Result, Suggestion, Trial, TrialState, has_diverged
@@ -56,6 +57,7 @@ _OBSERVED = (
     .where(trials.c.study_id == bindparam("study"), trials.c.revision > bindparam("revision"))
     .order_by(trials.c.revision)
 )
+_OBSERVED_AND_MEASURED = _OBSERVED.add_columns(trials.c.metrics)
 _KEYS = select(trials.c.study_id, trials.c.number).order_by(trials.c.study_id, trials.c.number)
 _HELD = _KEYS.add_columns(trials.c.worker, trials.c.lease_token).where(
     trials.c.state == _RUNNING, trials.c.worker.in_(bindparam("workers", expanding=True))
@@ -122,14 +124,19 @@ def page(tx: Transaction, study: Study, after: int, limit: int, states: Collecti
     return [trial_of(row, study.spec) for row in rows]
 
 
-def observations_since(tx: Transaction, study_id: int, revision: int) -> Iterator[Observation]:
+def observations_since(tx: Transaction, study_id: int, spec: StudySpec, revision: int) -> Iterator[Observation]:
     """Trials that changed their state after a revision, each as it is now."""
-    rows = tx.connection.execution_options(yield_per=PAGE).execute(_OBSERVED, {"study": study_id, "revision": revision})
-    for *known, reason in rows:
+    query = _OBSERVED_AND_MEASURED if spec.constraints else _OBSERVED
+    rows = tx.connection.execution_options(yield_per=PAGE).execute(query, {"study": study_id, "revision": revision})
+    for row in rows:
+        *known, reason = row[: len(_OBSERVED.selected_columns)]
         number, state, parameters, values, last_step, last_value, remembered, changed_at = known
         at = TrialState(state)
         lost = has_diverged(at, reason)
-        yield Observation(number, at, parameters, values, last_step, last_value, remembered, changed_at, lost)
+        found = Observation(number, at, parameters, values, last_step, last_value, remembered, changed_at, lost)
+        if spec.constraints:
+            found = replace(found, violations=violations_of(dict(row._mapping), spec))
+        yield found
 
 
 def held_by(tx: Transaction, workers: Collection[str]) -> list[AnyRow]:
@@ -310,7 +317,7 @@ def finish(tx: Transaction, study: LockedStudy, trial: LockedTrial, result: Resu
         lease_ends_at=None,
         finished_at=tx.now,
     )
-    if result.state is TrialState.COMPLETE and values:
+    if result.state is TrialState.COMPLETE and values and not violations_of(vars(trial), study.spec):
         study.offer_best(trial.number, values[0])
 
 

@@ -1,5 +1,6 @@
 """What the objective publishes of itself, and what it says to parameters that are wrong."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -119,3 +120,76 @@ def test_window_and_horizon_shape_a_forecast(recorder: MakeRecorder) -> None:
 
 def test_defaults_are_complete() -> None:
     assert set(with_defaults(INFO, {"dataset": "digits"})) == {parameter.name for parameter in INFO.parameters}
+
+
+def test_units_may_be_said_layer_by_layer(recorder: MakeRecorder) -> None:
+    layered: dict[str, Scalar] = {"hidden_layers": 3, "hidden_units[0]": 5, "hidden_units[2]": 7, "hidden_units[9]": 3}
+    recording = recorder()
+    result = recording.run({**CLASSES, "max_epochs": 1, **layered})
+    assert result.state == "complete"
+    said = json.loads(recording.saved["model.json"])
+    assert said["architecture"]["units"] == [5, 8, 7]
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"hidden_units[16]": 8}, "is no parameter of rnn"),
+        ({"hidden_units[01]": 8}, "is no parameter of rnn"),
+        ({"hidden_units[-1]": 8}, "is no parameter of rnn"),
+        ({"hidden_units[]": 8}, "is no parameter of rnn"),
+        ({"dropout[0]": 0.5}, "is no parameter of rnn"),
+        ({"hidden_units[0]": 0}, "from 1 to 8192"),
+        ({"hidden_units[0]": 8, "layer_units": "8,8"}, "so does hidden_units[0]"),
+    ],
+)
+def test_wrong_units_of_a_layer_are_told(recorder: MakeRecorder, settings: dict[str, Scalar], problem: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        recorder().run({**CLASSES, **settings})
+    assert problem in str(caught.value)
+
+
+def test_a_space_of_layers_conditions_and_every_kind_is_one_for_rnn() -> None:
+    units = {"type": "ordinal", "values": [16, 32, 64]}
+    raw = {
+        "name": "layers",
+        "objective": {"name": "rnn", "metric": "validation_loss", "direction": "minimize",
+                      "settings": {"dataset": "digits"}},
+        "space": {
+            "hidden_layers": {"type": "int", "low": 1, "high": 2},
+            "hidden_units[0]": units,
+            "hidden_units[1]": {**units, "when": {"hidden_layers": {"min": 2}}},
+            "cell": {"type": "categorical", "choices": ["lstm", "gru"]},
+            "forget_bias": {"type": "constant", "value": 1.5, "when": {"cell": "lstm"}},
+        },
+        "budget": {"trials": 3},
+    }  # fmt: skip
+    assert list(study_faults(raw, {"rnn": INFO})) == []
+    parse_study(raw)
+    raw["space"]["hidden_units[1]"] = {**units, "values": [16, 0]}  # type: ignore[index]
+    raw["space"]["forget_bias"]["value"] = "much"  # type: ignore[index]
+    raw["space"]["layer_norm"] = {"type": "int", "low": 0, "high": 1}  # type: ignore[index]
+    found = {fault.path for fault in study_faults(raw, {"rnn": INFO})}
+    assert found == {"space.hidden_units[1].values.1", "space.forget_bias.value", "space.layer_norm.type"}
+
+
+@pytest.mark.parametrize(
+    ("constraint", "problem"),
+    [
+        ("hidden_units <= 100", "neither in space nor in objective.settings"),
+        ("hidden_units[1] <= 100", "neither in space nor in objective.settings"),
+        ("test_loss <= 1", "no search may look at the test split"),
+        ("validaton_loss <= 1", "did you mean 'validation_loss'?"),
+        ("bach_size <= 8", "did you mean 'batch_size'?"),
+    ],
+)
+def test_a_constraint_over_what_rnn_does_not_know_is_refused(constraint: str, problem: str) -> None:
+    raw = {
+        "objective": {"name": "rnn", "metric": "validation_loss", "direction": "minimize",
+                      "settings": {"dataset": "digits", "max_epochs": 5}},
+        "space": {"batch_size": {"type": "int", "low": 8, "high": 64}},
+        "constraints": ["batch_size * max_epochs <= 200", "model_parameters < 1e6", constraint, 3, "*"],
+    }  # fmt: skip
+    (fault,) = study_faults(raw, {"rnn": INFO})
+    assert fault.path == "constraints.2"
+    assert problem in str(fault)

@@ -243,3 +243,40 @@ def test_samplers_that_keep_state_in_the_storage_go_on_after_a_restart(service: 
     grid = {(trial.params["x"], trial.params["y"]) for trial in
             optuna.load_study(study_name="s3", storage=storage).trials}  # fmt: skip
     assert len(grid) == 12
+
+
+def test_a_script_in_a_conditional_study_suggests_what_is_active(service: Service, storage: Storage) -> None:
+    cell = {"type": "categorical", "choices": ["lstm", "gru"]}
+    space = {"cell": cell, "forget": {"type": "float", "low": 0, "high": 1, "when": {"cell": "lstm"}},
+             "size": {"type": "ordinal", "values": ["s", "m"]}}  # fmt: skip
+    service.create_study(loop_study(space=space))
+    study = optuna.load_study(study_name="bowl", storage=storage)
+
+    def objective(trial: optuna.Trial) -> float:
+        trial.suggest_categorical("size", ["s", "m"])
+        if trial.suggest_categorical("cell", ["lstm", "gru"]) == "lstm":
+            return trial.suggest_float("forget", 0, 1)
+        with pytest.raises(ValueError, match="is there only when cell is 'lstm', not 'gru'"):
+            trial.suggest_float("forget", 0, 1)
+        return 2.0
+
+    study.optimize(objective, n_trials=6)
+    (mine,) = service.ask("bowl")
+    assert ("forget" in mine.parameters) == (mine.parameters["cell"] == "lstm")
+    shown = study.trials[6]
+    assert shown.params == mine.parameters
+
+
+def test_a_scripts_attributes_are_what_constraints_are_held_against(service: Service, storage: Storage) -> None:
+    service.create_study(loop_study(constraints=["weights <= 10", "x <= 5"]))
+    study = optuna.load_study(study_name="bowl", storage=storage)
+    for weights in (20, 5, None):
+        trial = study.ask()
+        if weights is not None:
+            trial.set_user_attr("weights", weights)
+        study.tell(trial, -float(weights or 99))
+    found = [dict(trial.violations) for trial in service.list_trials("bowl").items]
+    assert found == [{"weights <= 10": 10.0}, {}, {"weights <= 10": None}]
+    best = service.best("bowl").trial
+    assert best is not None
+    assert best.number == 1

@@ -54,7 +54,7 @@ def test_suggestions_lie_in_the_space_and_are_plain_values(sampler: Any) -> None
     history = History(study(sampler=sampler))
     for number in range(25):
         (suggestion,) = suggest(history, [{}])
-        assert configuration_faults(history.spec.space, suggestion.parameters, "") == []
+        assert configuration_faults(history.spec, suggestion.parameters, "") == []
         assert list(suggestion.parameters) == list(SPACE)
         assert all(type(value) in (int, float, str, bool, type(None)) for value in suggestion.parameters.values())
         state = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED, TrialState.RUNNING][number % 4]
@@ -111,7 +111,7 @@ def test_tpe_finds_the_bottom_of_a_bowl_sooner_than_chance() -> None:
 )
 def test_a_value_that_is_accepted_is_one_that_the_sampler_can_take_in(value: Any, name: str) -> None:
     spec = study()
-    if not configuration_faults(spec.space, {name: value}, ""):
+    if not configuration_faults(spec, {name: value}, ""):
         history = History(spec)
         (suggestion,) = suggest(history, [{name: value}])
         history.update([trial(0, suggestion.parameters)])

@@ -11,6 +11,7 @@ from hpsearch.studies import StudyState
 from hpsearch.trials import Decision, Receipt, TrialState
 from tests.conftest import Clock, ServiceFactory, loop_study, toy_study
 from tests.service.conftest import Worker
+from tests.spaces import LAYERED
 
 
 def test_creating_again_answers_with_the_study_that_exists(service: Service) -> None:
@@ -252,3 +253,13 @@ def test_an_enqueue_repeated_after_a_lost_answer_gives_the_same_trials(service: 
     worker.claim()
     assert [trial.number for trial in service.enqueue("bowl", [{"x": 1.0}, {"x": 2.0}], request_id="r")] == [0, 1]
     assert service.get_study("bowl").counts.created == 2
+
+
+def test_enqueued_configurations_are_held_against_the_conditions(service: Service) -> None:
+    service.create_study(loop_study(space=LAYERED))
+    with pytest.raises(InvalidInput) as caught:
+        service.enqueue("bowl", [{"cell": "gru", "forget": 0.0}, {"units[1]": 8}])
+    assert {fault.path for fault in caught.value.faults} == {"configurations.0.forget", "configurations.1.units[1]"}
+    (made,) = service.enqueue("bowl", [{"cell": "gru", "layers": 1}])
+    assert list(made.parameters) == ["rate", "cell", "layers", "units[0]"]
+    assert list(service.get_trial("bowl", 0).parameters) == list(made.parameters)

@@ -95,8 +95,12 @@ def architecture_of(options: Mapping[str, Any], data: Dataset) -> Architecture:
 
 
 def _units(options: Mapping[str, Any]) -> tuple[int, ...]:
+    of_layer = {name: units for name, units in options.items() if name.startswith("hidden_units[")}
     if options["layer_units"] is None:
-        return (int(options["hidden_units"]),) * int(options["hidden_layers"])
+        layers = range(int(options["hidden_layers"]))
+        return tuple(int(of_layer.get(f"hidden_units[{layer}]", options["hidden_units"])) for layer in layers)
+    if of_layer:
+        raise setting_fault("layer_units", f"says the units of each layer, and so does {next(iter(of_layer))}")
     try:
         units = tuple(int(part) for part in options["layer_units"].split(","))
     except ValueError:

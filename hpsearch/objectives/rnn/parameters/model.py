@@ -19,7 +19,14 @@ MODEL = (
     ),
     ParameterInfo(name="hidden_layers", type="int", default=1, low=1, high=16, meaning="Recurrent layers."),
     ParameterInfo(
-        name="hidden_units", type="int", default=64, low=1, high=8192, meaning="Units a layer and direction."
+        name="hidden_units",
+        type="int",
+        default=64,
+        low=1,
+        high=8192,
+        indices=16,
+        meaning="Units a layer and direction. `hidden_units[0]`, `hidden_units[1]` … say those of single layers; of no "
+        "effect beyond hidden_layers.",
     ),
     ParameterInfo(
         name="layer_units",
