@@ -1,7 +1,8 @@
 """What `auto` stands for: a sampler and a pruner, chosen from what a study says of itself.
 
-The rules were chosen on one half of the tasks of `python -m tests.benchmarks.search` (`CHOSEN_ON`), the other half was
-held out. A pure function of the spec, whose `version` names the rules: what was chosen is on record with it.
+The rules were made by looking at the four tasks of `CHOSEN_ON` in `tests.benchmarks.search`, with few seeds, and partly
+by judgement; of the others a baseline was seen. They are no default yet. A pure function of the spec, whose `version`
+names the rules: what was chosen is on record with it.
 """
 
 from collections.abc import Mapping

@@ -28,9 +28,9 @@ LEASE_SECONDS = 1.0
 class Lab:
     """A service, and short ways to put studies to it."""
 
-    def __init__(self, folder: Path, database_url: str | None = None) -> None:
+    def __init__(self, folder: Path, database_url: str | None = None, lease_seconds: float = LEASE_SECONDS) -> None:
         self.settings = Settings(
-            home=folder / "home", database_url=database_url, lease_seconds=LEASE_SECONDS, max_artifact_mb=1
+            home=folder / "home", database_url=database_url, lease_seconds=lease_seconds, max_artifact_mb=1
         )
         self.service = Service(self.settings, [SCRIPTED])
         self.service.open()
@@ -158,8 +158,9 @@ class AgentThread:
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    lab = Lab(tmp_path)
+def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
+    """Where a test gives a parameter, it is the seconds of a lease."""
+    lab = Lab(tmp_path, lease_seconds=getattr(request, "param", LEASE_SECONDS))
     yield lab
     lab.service.close()
     assert not lab.workspace.exists() or not list(lab.workspace.iterdir()), "something was left in the workspace"

@@ -176,8 +176,8 @@ GRIDS = (
     "nasbench201_imagenet",
 )
 NAMES = TASKSET + GRIDS
-CHOSEN_ON = TASKSET[::2] + GRIDS[::2]
-"""What `auto` was designed on; the others were held out."""
+CHOSEN_ON = TASKSET[::2]
+"""What `auto` was designed on. Of the other TASKSET tasks a baseline was seen then, of the grids nothing."""
 
 
 def task_of(name: str) -> Task:
