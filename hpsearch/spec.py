@@ -7,7 +7,16 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from hpsearch.errors import Fault, InvalidSpec, near
@@ -250,6 +259,27 @@ SamplerSpec = Annotated[
 PrunerSpec = Annotated[NoPruner | MedianPruner | ASHAPruner, Field(discriminator="name")]
 
 
+class Confirm(_Part):
+    """What is trained again after the search, to see what the best configurations are worth."""
+
+    top: Annotated[Int, Field(ge=1, le=100)] = 3
+    """How many of the best configurations (those with the same parameters count once)."""
+    seeds: Annotated[Int, Field(ge=2, le=100)] = 5
+    """How often each, on fresh seeds: the same ones for all, so that they can be compared in pairs."""
+
+
+def _confirm_tag(value: object) -> str:
+    return "some" if isinstance(value, Mapping | Confirm) else "none"
+
+
+ConfirmSpec = Annotated[
+    Annotated[Confirm, Tag("some")] | Annotated[Literal["none"], Tag("none")], Discriminator(_confirm_tag)
+]
+CONFIRM_EVERY = 20
+"""Without a word on it, one configuration is confirmed for so many trials of the budget: by five runs each, at most a
+quarter of the search again."""
+
+
 class Budget(_Part):
     """When the study ends: at whichever comes first."""
 
@@ -276,6 +306,10 @@ class StudySpec(_Part):
     """What ends hopeless trials early."""
     budget: Annotated[Budget, Field(validate_default=True)] = Budget()
     """When it ends; a grid ends by itself."""
+    confirm: ConfirmSpec | None = None
+    """What is trained again on fresh seeds after the search, counted apart from the budget; `none` for nothing. Where
+    it is left out: the best configuration for every 20 trials of the budget (at most 3) on 5 seeds, if the objective
+    has a name and the search ends before its time does."""
     seed: Annotated[Int, Field(ge=0)] = 0
     """Every random choice of the study derives from it."""
     max_attempts: Annotated[Int, Field(ge=1, le=1000)] = 3
@@ -316,6 +350,14 @@ class StudySpec(_Part):
         return budget
 
     @cached_property
+    def confirmation(self) -> Confirm | None:
+        """What is confirmed after the search; None for nothing."""
+        if self.confirm is None:  # a loop that asks and tells would not know: by default, workers alone confirm
+            top = 0 if self.objective.name is None else min(3, (self.budget_trials or 0) // CONFIRM_EVERY)
+            return Confirm(top=top) if top else None
+        return self.confirm if isinstance(self.confirm, Confirm) else None
+
+    @cached_property
     def budget_trials(self) -> int | None:
         """Finished trials that end the study: the budget's, or all the points of a grid, whichever are fewer."""
         if not isinstance(self.sampler, GridSampler):
@@ -342,6 +384,7 @@ _VARIANTS: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "nsga2": NSGA2Sampler,
     },
     "pruner": {"none": NoPruner, "median": MedianPruner, "asha": ASHAPruner},
+    "confirm": {"some": Confirm, "none": Confirm},
 }
 _PARTS: Mapping[str, type[BaseModel]] = {"objective": ObjectiveSpec, "budget": Budget}
 
@@ -383,7 +426,7 @@ def _study_fault(details: ErrorDetails) -> Fault:
     head = str(location[0]) if location else ""
     if head in _PARTS and len(location) > 1:
         model = _PARTS[head]
-    tag_at = {"space": 2, "sampler": 1, "pruner": 1}.get(head)
+    tag_at = {"space": 2, "sampler": 1, "pruner": 1, "confirm": 1}.get(head)
     if tag_at is not None and len(location) > tag_at and location[tag_at] in _VARIANTS[head]:
         model = _VARIANTS[head][str(location.pop(tag_at))]
     return fault_of(details, location, model)

@@ -9,17 +9,18 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "hpsearch"
 
-VALUES = {"errors", "trials", "spec", "studies", "gateway", "optuna_port"}
+VALUES = {"errors", "trials", "spec", "studies", "gateway", "optuna_port", "confirmation"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "settings": set(),
     "spec": {"errors"},
     "trials": {"errors"},
-    "studies": {"errors", "spec", "trials"},
+    "confirmation": {"trials"},
+    "studies": {"errors", "spec", "trials", "confirmation"},
     "gateway": {"errors", "spec", "trials"},
     "optuna_port": {"trials"},
     "objectives": {"errors", "trials"},
-    "search": {"errors", "spec", "trials", "optuna_port"},
+    "search": {"errors", "spec", "trials", "optuna_port", "confirmation"},
     "optuna": VALUES | {"search", "client"},
     "store": VALUES,
     # the objective contract alone: what objectives publish of themselves, to check studies against

@@ -87,6 +87,8 @@ def limit_of(limit: int) -> int:
 
 def room_of(study: Study, wanted: int) -> int:
     """How many of the wanted trials the budget allows, by a look at the study that may be old."""
+    if study.searched_at is not None or study.confirm_counts.created:
+        return 0
     if study.spec.budget_trials is None:
         return max(0, wanted)
     return max(0, min(wanted, study.spec.budget_trials - study.counts.created))

@@ -120,7 +120,7 @@ class Claims:
         for turn in range(DRAWS + 1):
             with self._database.read() as tx:
                 found = studies.find(tx, study)
-            missing = checks.room_of(found, count - found.counts.waiting)
+            missing = checks.room_of(found, count - found.counts.waiting - found.confirm_counts.waiting)
             if found.state is not StudyState.RUNNING or missing <= 0:
                 answer = self._hand_out(study, count, holder, None)
             else:

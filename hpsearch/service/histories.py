@@ -41,7 +41,8 @@ class KeptHistory:
         """Take in what a transaction of this process has just changed, so that it need not be read. Where the study
         had gone on elsewhere before, all is read together the next time."""
         if self._history.revision == study.former_revision:
-            changed = sorted(study.changes.values(), key=lambda trial: trial.revision)
+            searched = (trial for trial in study.changes.values() if trial.confirms is None)
+            changed = sorted(searched, key=lambda trial: trial.revision)
             self._history.update(_observation(trial) for trial in changed)
             self._history.revision = study.revision
 

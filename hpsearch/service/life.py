@@ -5,31 +5,91 @@ from collections.abc import Sequence
 from hpsearch.gateway import Assignment
 from hpsearch.search.pruners import Standing, looks_at, peer_states, why_prune
 from hpsearch.service.checks import stored_text
-from hpsearch.store import artifacts, trials
+from hpsearch.spec import GridSampler, NoPruner
+from hpsearch.store import artifacts, confirming, trials
 from hpsearch.store.database import Transaction
 from hpsearch.store.locked import LockedStudy, LockedTrial, spec_of
 from hpsearch.store.reports import Reported, Reports
-from hpsearch.store.rows import AnyRow
+from hpsearch.store.rows import AnyRow, seed_of
 from hpsearch.store.trials import Holder
-from hpsearch.studies import Study, StudyState
-from hpsearch.trials import Decision, Receipt, Release, Report, Result, Suggestion, TrialState, trial_seed
+from hpsearch.studies import EndReason, Study, StudyState
+from hpsearch.trials import Decision, Receipt, Release, Report, Result, Suggestion, TrialKind, TrialState, confirm_seed
 
 FAILURES_ALIKE = 5
 """A study whose first so many trials all fail for the same reason pauses itself."""
 
 
-def save(tx: Transaction, study: LockedStudy) -> Study:
-    """Write a study's changes, after ending it if they fulfil its budget."""
-    budget = study.spec.budget
-    if not study.state.has_ended:
-        if budget.target is not None and study.best_value is not None and _reaches(study, budget.target):
-            reason = f"trial {study.best_number} reached the target: {study.best_value:g}"
-            end(tx, study, StudyState.COMPLETE, reason)
-        elif study.spec.budget_trials is not None and study.finished >= study.spec.budget_trials:
-            study.move(StudyState.COMPLETE, f"all {study.spec.budget_trials} trials are finished")
+OUT_OF_TIME = frozenset({EndReason.WALL_CLOCK})
+"""Ends that leave no time for what nobody asked for."""
+
+
+def save(tx: Transaction, study: LockedStudy, *, confirms: bool = True) -> Study:
+    """Write a study's changes, after ending its search if they fulfil its budget, and the study itself if nothing is
+    left to confirm. Without `confirms` (a study copied from elsewhere) a search that ends here is not confirmed."""
+    if study.is_searching:
+        if because := _fulfilled(study):
+            end_search(tx, study, because, confirms=confirms)
         elif study.state is StudyState.RUNNING and (why := _hopeless(tx, study)):
             study.move(StudyState.PAUSED, why)
+            study.ended_because = EndReason.FAILURES
+    _end_if_confirmed(study)
     return study.save()
+
+
+def _fulfilled(study: LockedStudy) -> EndReason | None:
+    """Which part of the budget the search has fulfilled."""
+    budget = study.spec.budget
+    if budget.target is not None and _reaches(study, budget.target):
+        return EndReason.TARGET
+    if study.spec.budget_trials is not None and study.finished >= study.spec.budget_trials:
+        is_swept = isinstance(study.spec.sampler, GridSampler) and study.spec.budget_trials != budget.trials
+        return EndReason.GRID if is_swept else EndReason.TRIALS
+    return None
+
+
+def _in_words(study: LockedStudy, because: EndReason) -> str:
+    """Why a search ended."""
+    match because:
+        case EndReason.TARGET:
+            return f"trial {study.best_number} reached the target: {study.best_value:g}"
+        case EndReason.WALL_CLOCK:
+            return "its wall clock has run out"
+        case EndReason.STOPPED:
+            return "stopped by a user"
+        case _:
+            return f"all {study.spec.budget_trials} trials are finished"
+
+
+def end_search(tx: Transaction, study: LockedStudy, because: EndReason, *, confirms: bool = True) -> None:
+    """End a search: what runs or waits of it is cancelled, its best configurations are to be trained again."""
+    reason = _in_words(study, because)
+    study.flush()
+    trials.cancel_all(tx, study, f"the search ended: {reason}", TrialKind.SEARCH)
+    study.searched_at, study.ended_because = tx.now, because
+    if confirms:
+        _plan_confirming(tx, study)
+    if study.state is StudyState.RUNNING and study.is_confirming:
+        study.move(StudyState.CONFIRMING, reason)
+
+
+def _plan_confirming(tx: Transaction, study: LockedStudy) -> None:
+    """The runs that are still missing: a search that was opened again may have found better configurations."""
+    plan = study.spec.confirmation
+    if plan is None or (study.spec.confirm is None and study.ended_because in OUT_OF_TIME):
+        return
+    study.flush()
+    known = confirming.seeds_of_runs(tx, study)
+    chosen = study.trials(confirming.best_configurations(tx, study, plan.top))
+    seeds = [confirm_seed(study.spec.seed, run) for run in range(plan.seeds)]
+    for seed in seeds:  # seed by seed, so that what is stopped early can be compared all the same
+        for trial in chosen.values():
+            if (trial.number, seed) not in known:
+                confirming.create(tx, study, trial, seed)
+
+
+def _end_if_confirmed(study: LockedStudy) -> None:
+    if study.searched_at is not None and not study.state.has_ended and not study.is_confirming:
+        study.move(StudyState.COMPLETE, _in_words(study, study.ended_because or EndReason.TRIALS))
 
 
 def _hopeless(tx: Transaction, study: LockedStudy) -> str | None:
@@ -37,7 +97,7 @@ def _hopeless(tx: Transaction, study: LockedStudy) -> str | None:
     if study.counts[TrialState.FAILED] < FAILURES_ALIKE or study.finished > study.counts[TrialState.FAILED]:
         return None
     study.flush()
-    reasons = set(trials.failed(tx, study).values())
+    reasons = set(trials.failed(tx, study, TrialKind.SEARCH).values())
     if len(reasons) > 1:
         return None
     return f"its first {study.finished} trials all failed alike: {reasons.pop() or 'no reason given'}"
@@ -50,11 +110,23 @@ def _reaches(study: LockedStudy, target: float) -> bool:
     return best >= target if study.spec.objective.direction == "maximize" else best <= target
 
 
-def end(tx: Transaction, study: LockedStudy, to: StudyState, reason: str) -> None:
-    """End a study; what runs or waits is cancelled."""
+def reopen(study: LockedStudy) -> None:
+    """Open a study where it is: at its search, or at what confirms."""
+    to = StudyState.RUNNING if study.searched_at is None else StudyState.CONFIRMING
+    if study.ended_because is EndReason.FAILURES:
+        study.ended_because = None
+    if study.state is not to:
+        study.move(to, None if study.ended_because is None else _in_words(study, study.ended_because))
+
+
+def stop(tx: Transaction, study: LockedStudy) -> None:
+    """End a study at a user's word; what runs or waits is cancelled, also what confirms."""
+    reason = "stopped by a user" + ("" if study.is_searching else " while it confirmed")
     study.flush()
-    trials.cancel_all(tx, study, f"the study ended: {reason}")
-    study.move(to, reason)
+    trials.cancel_all(tx, study, f"the study ended: {reason}", TrialKind.ALL)
+    if study.is_searching:
+        study.searched_at, study.ended_because = tx.now, EndReason.STOPPED
+    study.move(StudyState.STOPPED, reason)
 
 
 def create_held(
@@ -74,7 +146,7 @@ def assignments(tx: Transaction, study: LockedStudy, held: Sequence[LockedTrial]
             lease=trial.lease(study.name),
             objective=study.spec.objective,
             parameters=trial.parameters,
-            seed=trial_seed(study.spec.seed, trial.number),
+            seed=seed_of(vars(trial), study.spec),
             checkpoint=artifacts.checkpoint(tx, study.id, trial.number) if trial.attempt > 1 else None,
         )
         for trial in held
@@ -84,6 +156,7 @@ def assignments(tx: Transaction, study: LockedStudy, held: Sequence[LockedTrial]
 def record(written: Reports, trial: Reported, row: AnyRow, report: Report) -> Decision:
     """The answer to a report, which is recorded with it; the answer that it got before, where it is on record."""
     spec = spec_of(row.spec)
+    pruner = spec.pruner if trial.confirms is None else NoPruner()  # what confirms runs to its end
     known = written.decision_on(trial, report.step)
     if known:
         written.renew(trial)
@@ -92,10 +165,10 @@ def record(written: Reports, trial: Reported, row: AnyRow, report: Report) -> De
     better = max if spec.objective.direction == "maximize" else min
     best = report.value if trial.best_value is None else better(report.value, trial.best_value)
     reason = None
-    if looks_at(spec.pruner, report.step):
-        peers = written.values_at(trial, report.step, peer_states(spec.pruner))
+    if looks_at(pruner, report.step):
+        peers = written.values_at(trial, report.step, peer_states(pruner))
         standing = Standing(report.step, report.value, best, peers, row.complete)
-        reason = why_prune(spec.pruner, spec.objective.direction, standing)
+        reason = why_prune(pruner, spec.objective.direction, standing)
     decision = Decision.PRUNE if reason else Decision.CONTINUE
     written.add(trial, report, best, decision, reason)
     return decision

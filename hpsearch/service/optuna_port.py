@@ -125,8 +125,8 @@ class ServicePort:
                 return [Taken(number=trial.number, token=trial.lease_token) for trial in known]
             if None in documents:  # what is over already may be added to whatever study has room
                 checks.check_open(study.state, study.name)
-                if study.state is StudyState.PAUSED:
-                    raise IllegalTransition(f"study {study.name!r} is paused: {study.reason}")
+                if study.state is not StudyState.RUNNING:
+                    raise IllegalTransition(f"study {study.name!r} is {study.state}: {study.reason}")
             if study.room is not None and study.room < len(documents):
                 raise BudgetExceeded(f"the budget of {study.name!r} leaves room for {study.room} more trials")
             templates = [_parsed(text) if text else None for text in documents]
@@ -137,7 +137,7 @@ class ServicePort:
                     document = optuna_rows.document_of(trial.optuna)
                     optuna_rows.set_intermediate(tx, study, trial, document, values)
                     _keep(study, trial, document)
-            life.save(tx, study)
+            life.save(tx, study, confirms=None in documents)  # a copy of a study is as it was
             return [Taken(number=trial.number, token=trial.lease_token) for trial in made]
 
     def take_trial(self, study_id: int, number: int, request_id: str) -> Taken | None:
@@ -236,7 +236,7 @@ def _locked(tx: Transaction, study_id: int) -> LockedStudy:
 def _locked_trial(tx: Transaction, study_id: int, number: int) -> tuple[LockedStudy, LockedTrial]:
     study = _locked(tx, study_id)
     trial = study.trials([number]).get(number)
-    if trial is None:
+    if trial is None or trial.confirms is not None:
         raise TrialNotFound(f"study {study.name!r} has no trial {number}")
     return study, trial
 

@@ -12,7 +12,7 @@ from hpsearch.spec import StudySpec
 from hpsearch.store.database import Transaction
 from hpsearch.store.rows import AnyRow, time_of, trial_from
 from hpsearch.store.tables import events, studies, trials
-from hpsearch.studies import Counts, Study, StudyState, check_transition
+from hpsearch.studies import Counts, EndReason, Study, StudyState, check_transition
 from hpsearch.trials import Lease, Trial, TrialState
 from hpsearch.trials import check_transition as check_trial_transition
 
@@ -41,6 +41,11 @@ CHANGING = (
     "finished_at",
 )
 """What a change of a trial's state may change in its row."""
+
+CONFIRM_COUNTS: Mapping[TrialState, str] = {
+    state: f"confirm_{state.value}" for state in TrialState if f"confirm_{state.value}" in studies.c
+}
+"""The columns that count the runs that confirm."""
 
 # built once: SQLAlchemy takes longer to build a statement than SQLite to run it
 _STUDIES_BY_ID = select(studies).where(studies.c.id.in_(bindparam("ids", expanding=True))).order_by(studies.c.id)
@@ -81,6 +86,8 @@ class LockedTrial:
     lease_seconds: float | None
     lease_ends_at: float | None
     request_id: str | None
+    confirms: int | None
+    seed: int | None
     revision: int
     created_at: float
     started_at: float | None
@@ -134,10 +141,13 @@ class LockedStudy:
         self.reason: str | None = row.reason
         self.revision: int = row.revision
         self.counts = Counter({state: getattr(row, state.value) for state in TrialState})
+        self.confirm_counts = Counter({state: getattr(row, name) for state, name in CONFIRM_COUNTS.items()})
         self.best_number: int | None = row.best_number
         self.best_value: float | None = row.best_value
         self.started_at: float | None = row.started_at
+        self.searched_at: float | None = row.searched_at
         self.ended_at: float | None = row.ended_at
+        self.ended_because = None if row.ended_because is None else EndReason(row.ended_because)
         self.optuna: str | None = row.optuna
         self._written = self._values()
 
@@ -147,8 +157,14 @@ class LockedStudy:
 
     @property
     def next_number(self) -> int:
-        """Trials are never removed, so their count is the next one's number."""
-        return self.counts.total()
+        """Trials are never removed, so their count is the next one's number. Once runs confirm, the search gets no new
+        trials (`room`), so that those of the search come first, without gaps."""
+        return self.counts.total() + self.confirm_counts.total()
+
+    @property
+    def is_searching(self) -> bool:
+        """Whether the search has not ended yet; it may be paused."""
+        return self.searched_at is None and not self.state.has_ended
 
     @property
     def finished(self) -> int:
@@ -156,8 +172,20 @@ class LockedStudy:
         return sum(count for state, count in self.counts.items() if state.is_finished)
 
     @property
+    def is_confirming(self) -> bool:
+        """Whether runs that confirm wait or run."""
+        return self.confirm_counts[TrialState.WAITING] + self.confirm_counts[TrialState.RUNNING] > 0
+
+    @property
+    def over(self) -> int:
+        """Trials that are finished, those that confirm among them."""
+        return self.finished + sum(count for state, count in self.confirm_counts.items() if state.is_finished)
+
+    @property
     def room(self) -> int | None:
-        """How many more trials the budget allows; None where it sets no number."""
+        """How many more trials the search may have; None where the budget sets no number."""
+        if self.searched_at is not None or self.confirm_counts.total():
+            return 0
         if self.spec.budget_trials is None:
             return None
         return self.spec.budget_trials - (self.next_number - self.counts[TrialState.CANCELLED])
@@ -174,14 +202,14 @@ class LockedStudy:
 
     def add(self, trial: LockedTrial) -> None:
         """A new trial, in the state that it says."""
-        trial.revision = self._next_revision(None, TrialState(trial.state))
+        trial.revision = self._next_revision(trial, None, TrialState(trial.state))
         self._trials[trial.number] = trial
         self._new[trial.number] = trial
         self._record(trial)
 
     def change(self, trial: LockedTrial, to: TrialState, **values: Any) -> None:
         """Change a trial's state, and what else changes with it. Raises `IllegalTransition`."""
-        trial.__dict__.update(values, revision=self._next_revision(TrialState(trial.state), to), state=to.value)
+        trial.__dict__.update(values, revision=self._next_revision(trial, TrialState(trial.state), to), state=to.value)
         self._changed[trial.number] = trial
         self._record(trial)
 
@@ -192,11 +220,12 @@ class LockedStudy:
         self._rewritten[trial.number] = trial
         self.changes[trial.number] = trial
 
-    def _next_revision(self, present: TrialState | None, to: TrialState) -> int:
+    def _next_revision(self, trial: LockedTrial, present: TrialState | None, to: TrialState) -> int:
+        counts = self.counts if trial.confirms is None else self.confirm_counts
         if present is not None:
             check_trial_transition(present, to)
-            self.counts[present] -= 1
-        self.counts[to] += 1
+            counts[present] -= 1
+        counts[to] += 1
         self.revision += 1
         return self.revision
 
@@ -272,8 +301,11 @@ class LockedStudy:
             "best_value": self.best_value,
             "started_at": self.started_at,
             "ends_at": None if wall_clock is None or self.started_at is None else self.started_at + wall_clock,
+            "searched_at": self.searched_at,
             "ended_at": self.ended_at,
+            "ended_because": self.ended_because and self.ended_because.value,
             **{state.value: self.counts[state] for state in TrialState},
+            **{name: self.confirm_counts[state] for state, name in CONFIRM_COUNTS.items()},
         }
 
     def _as_study(self) -> Study:
@@ -282,12 +314,15 @@ class LockedStudy:
             spec=self.spec,
             state=self.state,
             reason=self.reason,
+            ended_because=self.ended_because,
             counts=Counts(**{state.value: self.counts[state] for state in TrialState}),
+            confirm_counts=Counts(**{state.value: self.confirm_counts[state] for state in CONFIRM_COUNTS}),
             best_number=self.best_number,
             best_value=self.best_value,
             revision=self.revision,
             created_at=datetime.fromtimestamp(self._row.created_at, UTC),
             started_at=time_of(self.started_at),
+            searched_at=time_of(self.searched_at),
             ended_at=time_of(self.ended_at),
         )
 

@@ -27,6 +27,7 @@ _AT_STEP = select(reports.c.value).where(
     reports.c.study_id == bindparam("study"),
     reports.c.step == bindparam("step"),
     reports.c.number != bindparam("number"),
+    reports.c.number < bindparam("searched"),  # what confirms is held against nothing
 )
 _AT_STEP_IN_STATES = _AT_STEP.join(
     trials, (trials.c.study_id == reports.c.study_id) & (trials.c.number == reports.c.number)
@@ -53,6 +54,9 @@ class Reported:
         self.last_value: float | None = row.last_value
         self.best_value: float | None = row.best_value
         self.reason: str | None = row.reason
+        self.confirms: int | None = row.confirms
+        self.searched: int = row.searched
+        """The numbers of the search's trials are below this."""
 
     @property
     def _key(self) -> dict[str, int]:
@@ -80,7 +84,7 @@ class Reports:
     def values_at(self, trial: Reported, step: int, states: Sequence[TrialState] = ()) -> list[float]:
         """The other trials' values at a step; of trials in these states alone, where any is named."""
         self.flush()
-        values: dict[str, Any] = trial._key | {"step": step}
+        values: dict[str, Any] = trial._key | {"step": step, "searched": trial.searched}
         if not states:
             return list(self._tx.connection.execute(_AT_STEP, values).scalars())
         values["states"] = [state.value for state in states]

@@ -9,16 +9,21 @@ from sqlalchemy import bindparam, delete, insert, or_, select
 from hpsearch.errors import StudyNotFound, near
 from hpsearch.spec import StudySpec
 from hpsearch.store.database import Transaction
-from hpsearch.store.locked import LockedStudy, lock_by_name, spec_of
+from hpsearch.store.locked import CONFIRM_COUNTS, LockedStudy, lock_by_name, spec_of
 from hpsearch.store.rows import AnyRow, time_of
 from hpsearch.store.tables import events, studies
-from hpsearch.studies import Counts, Study, StudyState
+from hpsearch.studies import Counts, EndReason, Study, StudyState
 from hpsearch.trials import TrialState
 
 _BY_NAME = select(studies).where(studies.c.name == bindparam("name"))
-_MARKERS = select(studies.c.name, studies.c.id, studies.c.revision, studies.c.state, studies.c.best_number).where(
-    studies.c.name.in_(bindparam("names", expanding=True))
-)
+_MARKERS = select(
+    studies.c.name,
+    studies.c.id,
+    studies.c.revision,
+    studies.c.state,
+    studies.c.best_number,
+    studies.c.confirm_complete,
+).where(studies.c.name.in_(bindparam("names", expanding=True)))
 _CREATED = sum((studies.c[state.value] for state in TrialState if state != TrialState.CANCELLED), start=0)
 _OPEN = (
     select(studies)
@@ -38,12 +43,15 @@ def _study_of(row: AnyRow) -> Study:
         spec=spec_of(row.spec),
         state=StudyState(row.state),
         reason=row.reason,
+        ended_because=None if row.ended_because is None else EndReason(row.ended_because),
         counts=Counts(**{state.value: getattr(row, state.value) for state in TrialState}),
+        confirm_counts=Counts(**{state.value: getattr(row, name) for state, name in CONFIRM_COUNTS.items()}),
         best_number=row.best_number,
         best_value=row.best_value,
         revision=row.revision,
         created_at=datetime.fromtimestamp(row.created_at, UTC),
         started_at=time_of(row.started_at),
+        searched_at=time_of(row.searched_at),
         ended_at=time_of(row.ended_at),
     )
 
@@ -112,12 +120,17 @@ class Marker:
     revision: int
     state: StudyState
     best_number: int | None
+    confirmed: int = 0
+    """Complete runs that confirm."""
 
 
 def markers(tx: Transaction, names: Collection[str]) -> dict[str, Marker]:
     """Where studies stand, in one read; those that are not there are left out."""
     rows = tx.connection.execute(_MARKERS, {"names": list(names)})
-    return {name: Marker(id_, revision, StudyState(state), best) for name, id_, revision, state, best in rows}
+    return {
+        name: Marker(id_, revision, StudyState(state), best, confirmed)
+        for name, id_, revision, state, best, confirmed in rows
+    }
 
 
 def open_to(tx: Transaction, objectives: Collection[str]) -> list[Study]:
@@ -131,7 +144,7 @@ def overdue(tx: Transaction) -> list[int]:
     rows = tx.connection.execute(
         select(studies.c.id)
         .where(studies.c.state.in_((StudyState.RUNNING.value, StudyState.PAUSED.value)))
-        .where(studies.c.ends_at <= tx.now)
+        .where(studies.c.ends_at <= tx.now, studies.c.searched_at.is_(None))
         .order_by(studies.c.id)
     )
     return list(rows.scalars())

@@ -5,15 +5,15 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, case, literal, select, update
 
 from hpsearch.errors import TrialNotFound
 from hpsearch.store.database import Transaction
-from hpsearch.store.locked import LockedStudy, LockedTrial, new_trial
+from hpsearch.store.locked import CONFIRM_COUNTS, LockedStudy, LockedTrial, new_trial
 from hpsearch.store.rows import AnyRow, trial_of
 from hpsearch.store.tables import studies, trials
 from hpsearch.studies import Study, StudyState
-from hpsearch.trials import Lease, Observation, Result, Suggestion, Trial, TrialState
+from hpsearch.trials import Lease, Observation, Result, Suggestion, Trial, TrialKind, TrialState
 
 PAGE = 2000
 """Rows read at a time where all are wanted."""
@@ -39,6 +39,7 @@ class Holder:
 
 _RUNNING, _WAITING = TrialState.RUNNING.value, TrialState.WAITING.value
 
+_CONFIRMS = trials.c.confirms.is_not(None)
 _ONE = select(trials).where(trials.c.study_id == bindparam("study"), trials.c.number == bindparam("number"))
 _OBSERVED = (
     select(
@@ -52,6 +53,7 @@ _OBSERVED = (
         trials.c.revision,
     )
     .where(trials.c.study_id == bindparam("study"), trials.c.revision > bindparam("revision"))
+    .where(trials.c.confirms.is_(None))
     .order_by(trials.c.revision)
 )
 _KEYS = select(trials.c.study_id, trials.c.number).order_by(trials.c.study_id, trials.c.number)
@@ -63,9 +65,9 @@ _WAITING_FOR = (
     .join(studies, studies.c.id == trials.c.study_id)
     .where(
         trials.c.state == _WAITING,
-        studies.c.state == StudyState.RUNNING.value,
+        studies.c.state.in_([state.value for state in StudyState if state.is_open]),
         studies.c.objective.in_(bindparam("objectives", expanding=True)),
-        studies.c.waiting > 0,
+        studies.c.waiting + studies.c.confirm_waiting > 0,
     )
     .limit(bindparam("limit"))
 )
@@ -81,8 +83,20 @@ _OF_REQUEST = (
     .order_by(trials.c.number)
 )
 _EXPIRED = _KEYS.where(trials.c.state == _RUNNING, trials.c.lease_ends_at < bindparam("now")).limit(bindparam("limit"))
+# runs that confirm follow the search's trials, which get no new ones then: their count divides the numbers
+_CONFIRMING = sum((studies.c[name] for name in CONFIRM_COUNTS.values()), start=literal(0))
+_SEARCHED = case(
+    (_CONFIRMING > 0, sum((studies.c[state.value] for state in TrialState), start=literal(0))), else_=2**53
+)
 _REPORTING = (
-    select(trials, studies.c.name, studies.c.state.label("study_state"), studies.c.spec, studies.c.complete)
+    select(
+        trials,
+        studies.c.name,
+        studies.c.state.label("study_state"),
+        studies.c.spec,
+        studies.c.complete,
+        _SEARCHED.label("searched"),
+    )
     .join(studies, studies.c.id == trials.c.study_id)
     .where(studies.c.name == bindparam("study"), trials.c.number.in_(bindparam("numbers", expanding=True)))
     .order_by(trials.c.number)
@@ -104,9 +118,18 @@ def find(tx: Transaction, study: Study, number: int) -> Trial:
     return trial_of(row, study.spec)
 
 
-def page(tx: Transaction, study: Study, after: int, limit: int, states: Collection[TrialState] = ()) -> list[Trial]:
+def page(
+    tx: Transaction,
+    study: Study,
+    after: int,
+    limit: int,
+    states: Collection[TrialState] = (),
+    kind: TrialKind = TrialKind.ALL,
+) -> list[Trial]:
     """Trials with numbers above `after`, in their order; all states where none is named."""
     query = select(trials).where(trials.c.study_id == study.id, trials.c.number > after)
+    if kind is not TrialKind.ALL:
+        query = query.where(_CONFIRMS if kind is TrialKind.CONFIRM else trials.c.confirms.is_(None))
     if states:
         query = query.where(trials.c.state.in_([state.value for state in states]))
     rows = tx.connection.execute(query.order_by(trials.c.number).limit(limit))
@@ -133,7 +156,7 @@ def waiting_for(tx: Transaction, objectives: Collection[str], limit: int) -> lis
 
 def waiting_of(tx: Transaction, study: LockedStudy, limit: int) -> list[int]:
     """Numbers of a study's waiting trials, the first first."""
-    if not study.counts[TrialState.WAITING]:
+    if not study.counts[TrialState.WAITING] + study.confirm_counts[TrialState.WAITING]:
         return []
     return list(tx.connection.execute(_WAITING_OF, {"study": study.id, "limit": limit}).scalars())
 
@@ -223,7 +246,7 @@ def take(tx: Transaction, study: LockedStudy, trial: LockedTrial, holder: Holder
             return True
         if hand_back(tx, study, trial, "its worker was started again", crashed=True) is TrialState.FAILED:
             return False
-    elif trial.state != _WAITING or study.state is not StudyState.RUNNING:
+    elif trial.state != _WAITING or not study.state.is_open:
         return False
     study.started_at = study.started_at or tx.now
     study.change(trial, TrialState.RUNNING, reason=None, **lease_values(tx, holder, trial.attempt + 1))
@@ -274,7 +297,7 @@ def finish(tx: Transaction, study: LockedStudy, trial: LockedTrial, result: Resu
         lease_ends_at=None,
         finished_at=tx.now,
     )
-    if result.state is TrialState.COMPLETE and values:
+    if result.state is TrialState.COMPLETE and values and trial.confirms is None:
         study.offer_best(trial.number, values[0])
 
 
@@ -286,13 +309,14 @@ def was_told(trial: LockedTrial, result: Result) -> bool:
     return same_state and same_values and same_reason and trial.metrics == dict(result.metrics)
 
 
-def failed(tx: Transaction, study: LockedStudy) -> dict[int, str | None]:
+def failed(tx: Transaction, study: LockedStudy, kind: TrialKind) -> dict[int, str | None]:
     """The reasons of a study's failed trials, by number; those of this transaction are not among them yet."""
-    rows = tx.connection.execute(
-        select(trials.c.number, trials.c.reason)
-        .where(trials.c.study_id == study.id, trials.c.state == TrialState.FAILED.value)
-        .order_by(trials.c.number)
+    query = select(trials.c.number, trials.c.reason).where(
+        trials.c.study_id == study.id, trials.c.state == TrialState.FAILED.value
     )
+    if kind is TrialKind.SEARCH:
+        query = query.where(trials.c.confirms.is_(None))
+    rows = tx.connection.execute(query.order_by(trials.c.number))
     return {row.number: row.reason for row in rows}
 
 
@@ -302,13 +326,12 @@ def try_again(study: LockedStudy, trial: LockedTrial) -> None:
     study.change(trial, TrialState.WAITING, **changes)
 
 
-def cancel_all(tx: Transaction, study: LockedStudy, reason: str) -> None:
-    """End what has not ended, at once: the leases are dead from here on."""
-    open_ones = tx.connection.execute(
-        select(trials.c.number)
-        .where(trials.c.study_id == study.id, trials.c.state.in_((_WAITING, _RUNNING)))
-        .order_by(trials.c.number)
-    )
+def cancel_all(tx: Transaction, study: LockedStudy, reason: str, kind: TrialKind) -> None:
+    """End what has not ended (of the search alone, or all), at once: the leases are dead from here on."""
+    query = select(trials.c.number).where(trials.c.study_id == study.id, trials.c.state.in_((_WAITING, _RUNNING)))
+    if kind is TrialKind.SEARCH:
+        query = query.where(trials.c.confirms.is_(None))
+    open_ones = tx.connection.execute(query.order_by(trials.c.number))
     for trial in study.trials(open_ones.scalars().all()).values():
         if trial.is_open:
             study.change(trial, TrialState.CANCELLED, reason=reason, lease_ends_at=None, finished_at=tx.now)
