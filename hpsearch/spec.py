@@ -268,12 +268,17 @@ class Confirm(_Part):
     """How often each, on fresh seeds: the same ones for all, so that they can be compared in pairs."""
 
 
-def _confirm_tag(value: object) -> str:
-    return "some" if isinstance(value, Mapping | Confirm) else "none"
+def _confirm_tag(value: object) -> str | None:
+    return "some" if isinstance(value, Mapping | Confirm) else "none" if value == "none" else None
 
 
 ConfirmSpec = Annotated[
-    Annotated[Confirm, Tag("some")] | Annotated[Literal["none"], Tag("none")], Discriminator(_confirm_tag)
+    Annotated[Confirm, Tag("some")] | Annotated[Literal["none"], Tag("none")],
+    Discriminator(
+        _confirm_tag,
+        custom_error_type="confirm",
+        custom_error_message="must be an object with top and seeds, or 'none'",
+    ),
 ]
 CONFIRM_EVERY = 20
 """Without a word on it, one configuration is confirmed for so many trials of the budget: by five runs each, at most a

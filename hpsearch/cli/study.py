@@ -361,6 +361,8 @@ def _say_study(study: "Study") -> None:
         f"  {counts.finished}{of} trials finished: {counts.complete} complete, {counts.pruned} pruned, "
         f"{counts.failed} failed; {counts.running} running, {counts.waiting} waiting"
     )
+    if study.ended_because is not None:
+        say(f"  the search ended because of: {study.ended_because.value}")
     confirming = study.confirm_counts
     if confirming.created:
         say(
@@ -375,8 +377,7 @@ def _say_best(found: "Best") -> None:
     if found.trial is None:
         say(f"{found.study} has no complete trial yet ({found.state})")
         return
-    because = f", {found.ended_because.value}" if found.ended_because else ""
-    say(f"{found.study}: trial {found.trial.number}, value {shown(found.trial.value)} ({found.state}{because})")
+    say(f"{found.study}: trial {found.trial.number}, value {shown(found.trial.value)} ({found.state})")
     for title, values in (("parameters", found.trial.parameters), ("metrics", found.trial.metrics)):
         say(f"  {title}:")
         for key, value in values.items():
