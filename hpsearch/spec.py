@@ -292,6 +292,10 @@ class Budget(_Part):
     """Finished trials, exactly: complete, pruned and failed ones count."""
     wall_clock: Annotated[Float, Field(gt=0), BeforeValidator(_seconds)] | None = None
     """Seconds from the first claim (or "90s", "10m", "2h", "1d"), pauses included."""
+    compute_seconds: Annotated[Float, Field(gt=0), BeforeValidator(_seconds)] | None = None
+    """Seconds (or "90s", "10m", "2h", "1d") for which workers have held trials, summed over all; to about a second."""
+    no_improvement: Annotated[Int, Field(ge=1, le=10_000_000)] | None = None
+    """So many finished trials in a row without a better value."""
     target: Float | None = None
     """The value of the metric that is good enough."""
 
@@ -315,6 +319,12 @@ class StudySpec(_Part):
     """What is trained again on fresh seeds after the search, counted apart from the budget; `none` for nothing. Where
     it is left out: the best configuration for every 20 trials of the budget (at most 3) on 5 seeds, if the objective
     has a name and the search ends before its time does."""
+    max_parallel: Annotated[Int, Field(ge=1, le=1_000_000)] | None = None
+    """The most trials that run at a time, whatever number of workers there is."""
+    priority: Annotated[Int, Field(ge=-1000, le=1000)] = 0
+    """Workers serve the studies of a higher priority first, as long as these have something to run."""
+    weight: Annotated[Float, Field(ge=1e-3, le=1e6)] = 1.0
+    """Studies of the same priority share the workers in proportion: 2 runs twice as many trials at a time as 1."""
     seed: Annotated[Int, Field(ge=0)] = 0
     """Every random choice of the study derives from it."""
     max_attempts: Annotated[Int, Field(ge=1, le=1000)] = 3
@@ -348,10 +358,10 @@ class StudySpec(_Part):
     @classmethod
     def _budget_ends(cls, budget: Budget, info: Any) -> Budget:
         ends_by_itself = isinstance(info.data.get("sampler"), GridSampler)
-        if budget.trials is None and budget.wall_clock is None and not ends_by_itself:
-            raise _fault_at(
-                "budget.trials", "is missing: a budget needs trials or wall_clock, or the study would never end"
-            )
+        ends = (budget.trials, budget.wall_clock, budget.compute_seconds, budget.no_improvement)
+        if not any(ends) and not ends_by_itself:
+            problem = "is missing: a budget needs trials, wall_clock, compute_seconds or no_improvement"
+            raise _fault_at("budget.trials", f"{problem}, or the study would never end")
         return budget
 
     @cached_property

@@ -50,6 +50,8 @@ class EndReason(StrEnum):
     TRIALS = "trials"  # the budget's trials are finished
     GRID = "grid"  # every point of the grid was tried
     WALL_CLOCK = "wall_clock"
+    COMPUTE = "compute_seconds"
+    NO_IMPROVEMENT = "no_improvement"
     TARGET = "target"
     STOPPED = "stopped"  # by a user
     FAILURES = "failures"  # not ended: it paused itself, for all that it tried failed alike
@@ -112,6 +114,10 @@ class Study(_Value):
     """Trials of the search: what the budget counts."""
     confirm_counts: Counts = Counts()
     """Runs that confirm the best configurations, counted apart."""
+    compute_seconds: float = 0.0
+    """For how long workers held trials of the search, summed up; claims that go on are not in it."""
+    confirm_seconds: float = 0.0
+    """The same of the runs that confirm."""
     best_number: int | None = None
     best_value: float | None = None
     revision: int

@@ -361,6 +361,9 @@ def _say_study(study: "Study") -> None:
         f"  {counts.finished}{of} trials finished: {counts.complete} complete, {counts.pruned} pruned, "
         f"{counts.failed} failed; {counts.running} running, {counts.waiting} waiting"
     )
+    if study.compute_seconds:
+        apart = f", and {study.confirm_seconds:.1f} s to confirm" if study.confirm_seconds else ""
+        say(f"  workers held its trials for {study.compute_seconds:.1f} s{apart}")
     if study.ended_because is not None:
         say(f"  the search ended because of: {study.ended_because.value}")
     confirming = study.confirm_counts

@@ -19,7 +19,7 @@ FAILURES_ALIKE = 5
 """A study whose first so many trials all fail for the same reason pauses itself."""
 
 
-OUT_OF_TIME = frozenset({EndReason.WALL_CLOCK})
+OUT_OF_TIME = frozenset({EndReason.WALL_CLOCK, EndReason.COMPUTE})
 """Ends that leave no time for what nobody asked for."""
 
 
@@ -44,7 +44,22 @@ def _fulfilled(study: LockedStudy) -> EndReason | None:
     if study.spec.budget_trials is not None and study.finished >= study.spec.budget_trials:
         is_swept = isinstance(study.spec.sampler, GridSampler) and study.spec.budget_trials != budget.trials
         return EndReason.GRID if is_swept else EndReason.TRIALS
-    return None
+    if budget.no_improvement is not None and study.finished - study.improved_at >= budget.no_improvement:
+        return EndReason.NO_IMPROVEMENT
+    return EndReason.COMPUTE if _is_spent(study) else None
+
+
+def _is_spent(study: LockedStudy) -> bool:
+    compute = study.spec.budget.compute_seconds
+    return compute is not None and study.spent_seconds >= compute
+
+
+def out_of_time(study: LockedStudy, now: float) -> EndReason | None:
+    """Which of its times the search has used up."""
+    budget = study.spec.budget
+    if budget.wall_clock is not None and study.started_at is not None and study.started_at + budget.wall_clock <= now:
+        return EndReason.WALL_CLOCK
+    return EndReason.COMPUTE if _is_spent(study) else None
 
 
 def _in_words(study: LockedStudy, because: EndReason) -> str:
@@ -54,6 +69,10 @@ def _in_words(study: LockedStudy, because: EndReason) -> str:
             return f"trial {study.best_number} reached the target: {study.best_value:g}"
         case EndReason.WALL_CLOCK:
             return "its wall clock has run out"
+        case EndReason.COMPUTE:
+            return f"its {study.spec.budget.compute_seconds:g} s of compute are spent"
+        case EndReason.NO_IMPROVEMENT:
+            return f"the last {study.spec.budget.no_improvement} trials brought nothing better"
         case EndReason.STOPPED:
             return "stopped by a user"
         case _:
@@ -132,11 +151,12 @@ def stop(tx: Transaction, study: LockedStudy) -> None:
 def create_held(
     tx: Transaction, study: LockedStudy, suggestions: Sequence[Suggestion], holder: Holder
 ) -> list[LockedTrial]:
-    """New leased trials, as many as the budget still allows."""
+    """New leased trials, as many as the budget and the study's limit still allow."""
     if study.state is not StudyState.RUNNING:
         return []
-    allowed = suggestions if study.room is None else suggestions[: max(0, study.room)]
-    return trials.create(tx, study, allowed, holder)
+    for limit in (study.room, study.slots):
+        suggestions = suggestions if limit is None else suggestions[: max(0, limit)]
+    return trials.create(tx, study, suggestions, holder)
 
 
 def assignments(tx: Transaction, study: LockedStudy, held: Sequence[LockedTrial]) -> list[Assignment]:

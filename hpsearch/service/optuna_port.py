@@ -129,6 +129,8 @@ class ServicePort:
                     raise IllegalTransition(f"study {study.name!r} is {study.state}: {study.reason}")
             if study.room is not None and study.room < len(documents):
                 raise BudgetExceeded(f"the budget of {study.name!r} leaves room for {study.room} more trials")
+            if study.slots is not None and study.slots < documents.count(None):
+                raise BudgetExceeded(f"{study.name!r} runs at most {study.spec.max_parallel} trials at a time")
             templates = [_parsed(text) if text else None for text in documents]
             made = [_create(tx, study, template, _holder(request_id)) for template in templates]
             study.flush()  # their rows, for those of their reports

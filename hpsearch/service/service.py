@@ -42,7 +42,7 @@ from hpsearch.store.locked import lock_by_id
 from hpsearch.store.migrate import migrate
 from hpsearch.store.rows import AnyRow
 from hpsearch.store.trials import Holder
-from hpsearch.studies import Best, EndReason, Event, Page, Study, StudyState
+from hpsearch.studies import Best, Event, Page, Study, StudyState
 from hpsearch.trials import (
     Artifact,
     Decision,
@@ -139,8 +139,8 @@ class Service:
         for study_id in overdue:
             with self._database.write() as tx:
                 for study in lock_by_id(tx, [study_id]).values():
-                    if study.is_searching:
-                        life.end_search(tx, study, EndReason.WALL_CLOCK)
+                    if study.is_searching and (because := life.out_of_time(study, tx.now)):
+                        life.end_search(tx, study, because)
                         reaped += 1
                     life.save(tx, study)
         return reaped

@@ -103,6 +103,11 @@ class LockedTrial:
         return self.state == TrialState.RUNNING.value
 
     @property
+    def claimed_at(self) -> float:
+        """When its present claim began; a script of Optuna's may say that it started before it was there."""
+        return self.created_at if self.started_at is None else max(self.started_at, self.created_at)
+
+    @property
     def is_failed(self) -> bool:
         return self.state == TrialState.FAILED.value
 
@@ -144,6 +149,10 @@ class LockedStudy:
         self.confirm_counts = Counter({state: getattr(row, name) for state, name in CONFIRM_COUNTS.items()})
         self.best_number: int | None = row.best_number
         self.best_value: float | None = row.best_value
+        self.compute_seconds: float = row.compute_seconds
+        self.confirm_seconds: float = row.confirm_seconds
+        self.improved_at: int = row.improved_at
+        self._claimed_from: float = row.claimed_from
         self.started_at: float | None = row.started_at
         self.searched_at: float | None = row.searched_at
         self.ended_at: float | None = row.ended_at
@@ -190,6 +199,20 @@ class LockedStudy:
             return None
         return self.spec.budget_trials - (self.next_number - self.counts[TrialState.CANCELLED])
 
+    @property
+    def slots(self) -> int | None:
+        """How many more trials may run now; None where there is no limit."""
+        if self.spec.max_parallel is None:
+            return None
+        running = self.counts[TrialState.RUNNING] + self.confirm_counts[TrialState.RUNNING]
+        return max(0, self.spec.max_parallel - running)
+
+    @property
+    def spent_seconds(self) -> float:
+        """For how long trials of the search have been held, those that run now among them."""
+        running = self.counts[TrialState.RUNNING] * (self._tx.now - self._row.created_at) - self._claimed_from
+        return self.compute_seconds + max(0.0, running)
+
     # --- trials ------------------------------------------------------------------------------------------------------
 
     def trials(self, numbers: Collection[int]) -> dict[int, LockedTrial]:
@@ -205,13 +228,35 @@ class LockedStudy:
         trial.revision = self._next_revision(trial, None, TrialState(trial.state))
         self._trials[trial.number] = trial
         self._new[trial.number] = trial
+        if trial.is_running:
+            self._begin_claim(trial)
         self._record(trial)
 
     def change(self, trial: LockedTrial, to: TrialState, **values: Any) -> None:
         """Change a trial's state, and what else changes with it. Raises `IllegalTransition`."""
+        if trial.is_running:
+            self._end_claim(trial)
         trial.__dict__.update(values, revision=self._next_revision(trial, TrialState(trial.state), to), state=to.value)
+        if trial.is_running:
+            self._begin_claim(trial)
         self._changed[trial.number] = trial
         self._record(trial)
+
+    def _begin_claim(self, trial: LockedTrial) -> None:
+        if trial.confirms is None:
+            self._claimed_from += trial.claimed_at - self._row.created_at
+
+    def _end_claim(self, trial: LockedTrial) -> None:
+        """Count the time for which a running trial was held: until now, or until its lease ended."""
+        until = self._tx.now if trial.lease_ends_at is None else min(self._tx.now, trial.lease_ends_at)
+        held = max(0.0, until - trial.claimed_at)
+        if trial.confirms is not None:
+            self.confirm_seconds += held
+            return
+        self.compute_seconds += held
+        self._claimed_from -= trial.claimed_at - self._row.created_at
+        if self.counts[TrialState.RUNNING] == 1:  # none is left: what rounding has added up goes
+            self._claimed_from = 0.0
 
     def rewrite(self, trial: LockedTrial, **values: Any) -> None:
         """Change what a script of Optuna's says of a trial whose state stays as it is."""
@@ -258,7 +303,7 @@ class LockedStudy:
         """Keep a complete trial as the best if it is better than the one before; of equals the earlier told stays."""
         sign = 1 if self.spec.objective.direction == "maximize" else -1
         if self.best_value is None or sign * value > sign * self.best_value:
-            self.best_number, self.best_value = number, value
+            self.best_number, self.best_value, self.improved_at = number, value, self.finished
 
     def flush(self) -> None:
         """Write what changed of the trials, so that queries of this transaction see it."""
@@ -299,6 +344,10 @@ class LockedStudy:
             "revision": self.revision,
             "best_number": self.best_number,
             "best_value": self.best_value,
+            "compute_seconds": self.compute_seconds,
+            "confirm_seconds": self.confirm_seconds,
+            "claimed_from": self._claimed_from,
+            "improved_at": self.improved_at,
             "started_at": self.started_at,
             "ends_at": None if wall_clock is None or self.started_at is None else self.started_at + wall_clock,
             "searched_at": self.searched_at,
@@ -317,6 +366,8 @@ class LockedStudy:
             ended_because=self.ended_because,
             counts=Counts(**{state.value: self.counts[state] for state in TrialState}),
             confirm_counts=Counts(**{state.value: self.confirm_counts[state] for state in CONFIRM_COUNTS}),
+            compute_seconds=self.compute_seconds,
+            confirm_seconds=self.confirm_seconds,
             best_number=self.best_number,
             best_value=self.best_value,
             revision=self.revision,

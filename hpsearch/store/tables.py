@@ -46,6 +46,14 @@ studies = Table(
     Column("confirm_pruned", BigInteger, nullable=False, server_default="0"),
     Column("confirm_failed", BigInteger, nullable=False, server_default="0"),
     Column("confirm_cancelled", BigInteger, nullable=False, server_default="0"),
+    Column("max_parallel", BigInteger),
+    Column("budget_compute", Double),
+    Column("compute_seconds", Double, nullable=False, server_default="0"),  # of the search's claims that are over
+    Column("confirm_seconds", Double, nullable=False, server_default="0"),  # of those that confirm
+    # when the search's running trials were claimed, in seconds after created_at, summed: what they have spent so far
+    # is running * (now - created_at) less this
+    Column("claimed_from", Double, nullable=False, server_default="0"),
+    Column("improved_at", BigInteger, nullable=False, server_default="0"),  # finished trials when the best was told
     Column("best_number", BigInteger),
     Column("best_value", Double),
     Column("created_at", Double, nullable=False),

@@ -12,7 +12,7 @@ from hpsearch.store.database import Transaction
 from hpsearch.store.locked import CONFIRM_COUNTS, LockedStudy, LockedTrial, new_trial
 from hpsearch.store.rows import AnyRow, trial_of
 from hpsearch.store.tables import studies, trials
-from hpsearch.studies import Study, StudyState
+from hpsearch.studies import Study
 from hpsearch.trials import Lease, Observation, Result, Suggestion, Trial, TrialKind, TrialState
 
 PAGE = 2000
@@ -59,17 +59,6 @@ _OBSERVED = (
 _KEYS = select(trials.c.study_id, trials.c.number).order_by(trials.c.study_id, trials.c.number)
 _HELD = _KEYS.add_columns(trials.c.worker, trials.c.lease_token).where(
     trials.c.state == _RUNNING, trials.c.worker.in_(bindparam("workers", expanding=True))
-)
-_WAITING_FOR = (
-    _KEYS.add_columns(studies.c.objective)
-    .join(studies, studies.c.id == trials.c.study_id)
-    .where(
-        trials.c.state == _WAITING,
-        studies.c.state.in_([state.value for state in StudyState if state.is_open]),
-        studies.c.objective.in_(bindparam("objectives", expanding=True)),
-        studies.c.waiting + studies.c.confirm_waiting > 0,
-    )
-    .limit(bindparam("limit"))
 )
 _WAITING_OF = (
     select(trials.c.number)
@@ -148,10 +137,9 @@ def held_by(tx: Transaction, workers: Collection[str]) -> list[AnyRow]:
     return list(tx.connection.execute(_HELD, {"workers": list(workers)})) if workers else []
 
 
-def waiting_for(tx: Transaction, objectives: Collection[str], limit: int) -> list[AnyRow]:
-    """(study_id, number, objective) of trials that wait, of running studies of these objectives. Read without a lock:
-    `take` looks again."""
-    return list(tx.connection.execute(_WAITING_FOR, {"objectives": list(objectives), "limit": limit}))
+def waiting(tx: Transaction, study_id: int, limit: int) -> list[int]:
+    """Numbers of a study's waiting trials, the first first. Read without a lock: `take` looks again."""
+    return list(tx.connection.execute(_WAITING_OF, {"study": study_id, "limit": limit}).scalars())
 
 
 def waiting_of(tx: Transaction, study: LockedStudy, limit: int) -> list[int]:
@@ -236,7 +224,8 @@ def lease_values(tx: Transaction, holder: Holder, attempt: int) -> dict[str, Any
 
 
 def take(tx: Transaction, study: LockedStudy, trial: LockedTrial, holder: Holder) -> bool:
-    """Lease a waiting trial, or give a worker its own live one again; False where another was faster.
+    """Lease a waiting trial, or give a worker its own live one again; False where another was faster, or as many run as
+    may.
 
     A worker that comes back as a new process (another session) has crashed on what it held.
     """
@@ -246,7 +235,7 @@ def take(tx: Transaction, study: LockedStudy, trial: LockedTrial, holder: Holder
             return True
         if hand_back(tx, study, trial, "its worker was started again", crashed=True) is TrialState.FAILED:
             return False
-    elif trial.state != _WAITING or not study.state.is_open:
+    elif trial.state != _WAITING or not study.state.is_open or study.slots == 0:
         return False
     study.started_at = study.started_at or tx.now
     study.change(trial, TrialState.RUNNING, reason=None, **lease_values(tx, holder, trial.attempt + 1))

@@ -15,6 +15,7 @@ from hpsearch.errors import BudgetExceeded, IllegalTransition, StudyEnded, Trial
 from hpsearch.gateway import Assignment
 from hpsearch.service import Service
 from hpsearch.settings import Settings
+from hpsearch.store import studies
 from hpsearch.studies import EndReason, StudyState
 from hpsearch.trials import (
     Decision,
@@ -391,6 +392,29 @@ class Confirming(RuleBasedStateMachine):
             assert (searched and not is_confirming) == (study.state is StudyState.COMPLETE)
         values = [trial.value for trial in found if trial.confirms is None and trial.state is TrialState.COMPLETE]
         assert study.best_value == min(values, default=None)  # type: ignore[type-var]
+
+    @invariant()
+    def the_compute_is_what_was_held(self) -> None:
+        """By the events: from each claim to what came after it, or to the end of its lease."""
+        if not self.workers:
+            return
+        confirms = {trial.number: trial.confirms for trial in self.service.export("bowl", TrialKind.ALL)}
+        began: dict[int, float] = {}
+        held = {False: 0.0, True: 0.0}
+        for event in self.service.events("bowl"):
+            if event.number is not None:
+                moment = event.happened_at.timestamp()
+                if event.number in began:
+                    held[confirms[event.number] is not None] += min(30.0, moment - began.pop(event.number))
+                if event.state == "running":
+                    began[event.number] = moment
+        study = self.service.get_study("bowl")
+        assert study.compute_seconds == pytest.approx(held[False], abs=1e-3)
+        assert study.confirm_seconds == pytest.approx(held[True], abs=1e-3)
+        with self.service._database.read() as tx:
+            locked = studies.lock(tx, "bowl")
+            now = sum(self.clock.now - moment for number, moment in began.items() if confirms[number] is None)
+            assert locked.spent_seconds == pytest.approx(held[False] + now, abs=1e-3)
 
     @invariant()
     def what_is_best_is_confirmed_on_the_same_seeds(self) -> None:
