@@ -125,8 +125,8 @@ class ServicePort:
                 return [Taken(number=trial.number, token=trial.lease_token) for trial in known]
             if None in documents:  # what is over already may be added to whatever study has room
                 checks.check_open(study.state, study.name)
-                if study.state is not StudyState.RUNNING:
-                    raise IllegalTransition(f"study {study.name!r} is {study.state}: {study.reason}")
+                if study.state is StudyState.PAUSED:
+                    raise IllegalTransition(f"study {study.name!r} is paused: {study.reason}")
             if study.room is not None and study.room < len(documents):
                 raise BudgetExceeded(f"the budget of {study.name!r} leaves room for {study.room} more trials")
             if study.slots is not None and study.slots < documents.count(None):
