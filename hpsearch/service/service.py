@@ -345,7 +345,8 @@ class Service:
             for trial in made:
                 if trial.is_failed:
                     trials.try_again(locked, trial)
-            if any(trial.confirms is None for trial in made):  # the search goes on, and is confirmed anew
+            if locked.searched_at is not None and any(trial.confirms is None for trial in made):
+                # the search goes on, and is confirmed anew
                 locked.searched_at = locked.ended_because = None
             if made and locked.state is not StudyState.PAUSED:
                 life.reopen(locked)
