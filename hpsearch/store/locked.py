@@ -210,8 +210,8 @@ class LockedStudy:
     @property
     def spent_seconds(self) -> float:
         """For how long trials of the search have been held, those that run now among them."""
-        running = self.counts[TrialState.RUNNING] * (self._tx.now - self._row.created_at) - self._claimed_from
-        return self.compute_seconds + max(0.0, running)
+        age: float = self._tx.now - self._row.created_at
+        return self.compute_seconds + max(0.0, self.counts[TrialState.RUNNING] * age - self._claimed_from)
 
     # --- trials ------------------------------------------------------------------------------------------------------
 

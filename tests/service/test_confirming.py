@@ -431,4 +431,4 @@ class Confirming(RuleBasedStateMachine):
 
 
 TestConfirming = Confirming.TestCase
-TestConfirming.settings = hypothesis_settings(max_examples=20, stateful_step_count=30, deadline=None)
+TestConfirming.settings = hypothesis_settings(max_examples=12, stateful_step_count=25, deadline=None)
