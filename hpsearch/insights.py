@@ -72,6 +72,8 @@ class Outcome:
     worker: str | None
     reason: str | None
     revision: int
+    is_feasible: bool = True
+    """Whether it violates no constraint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

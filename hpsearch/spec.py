@@ -6,7 +6,15 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+)
 from pydantic_core import ErrorDetails
 
 from hpsearch.conditions import condition_faults
@@ -177,6 +185,32 @@ SamplerSpec = Annotated[
 PrunerSpec = Annotated[AnyPruner | AutoPruner, Field(discriminator="name")]
 
 
+class Confirm(_Part):
+    """What is trained again after the search, to see what the best configurations are worth."""
+
+    top: Annotated[Int, Field(ge=1, le=100)] = 3
+    """How many of the best configurations (those with the same parameters count once)."""
+    seeds: Annotated[Int, Field(ge=2, le=100)] = 5
+    """How often each, on fresh seeds: the same ones for all, so that they can be compared in pairs."""
+
+
+def _confirm_tag(value: object) -> str | None:
+    return "some" if isinstance(value, Mapping | Confirm) else "none" if value == "none" else None
+
+
+ConfirmSpec = Annotated[
+    Annotated[Confirm, Tag("some")] | Annotated[Literal["none"], Tag("none")],
+    Discriminator(
+        _confirm_tag,
+        custom_error_type="confirm",
+        custom_error_message="must be an object with top and seeds, or 'none'",
+    ),
+]
+CONFIRM_EVERY = 20
+"""Without a word on it, one configuration is confirmed for so many trials of the budget: by five runs each, at most a
+quarter of the search again."""
+
+
 class Budget(_Part):
     """When the study ends: at whichever comes first."""
 
@@ -184,6 +218,10 @@ class Budget(_Part):
     """Finished trials, exactly: complete, pruned and failed ones count."""
     wall_clock: Annotated[Float, Field(gt=0), BeforeValidator(_seconds)] | None = None
     """Seconds from the first claim (or "90s", "10m", "2h", "1d"), pauses included."""
+    compute_seconds: Annotated[Float, Field(gt=0), BeforeValidator(_seconds)] | None = None
+    """Seconds (or "90s", "10m", "2h", "1d") for which workers have held trials, summed over all; to about a second."""
+    no_improvement: Annotated[Int, Field(ge=1, le=10_000_000)] | None = None
+    """So many finished trials in a row without a better value."""
     target: Float | None = None
     """The value of the metric that is good enough."""
 
@@ -205,6 +243,16 @@ class StudySpec(_Part):
     """What ends hopeless trials early."""
     budget: Annotated[Budget, Field(validate_default=True)] = Budget()
     """When it ends; a grid ends by itself."""
+    confirm: ConfirmSpec | None = None
+    """What is trained again on fresh seeds after the search, counted apart from the budget; `none` for nothing. Where
+    it is left out: the best configuration for every 20 trials of the budget (at most 3) on 5 seeds, if the objective
+    has a name and the search ends before its time does."""
+    max_parallel: Annotated[Int, Field(ge=1, le=1_000_000)] | None = None
+    """The most trials that run at a time, whatever number of workers there is."""
+    priority: Annotated[Int, Field(ge=-1000, le=1000)] = 0
+    """Workers serve the studies of a higher priority first, as long as these have something to run."""
+    weight: Annotated[Float, Field(ge=1e-3, le=1e6)] = 1.0
+    """Studies of the same priority share the workers in proportion: 2 runs twice as many trials at a time as 1."""
     seed: Annotated[Int, Field(ge=0)] = 0
     """Every random choice of the study derives from it."""
     max_attempts: Annotated[Int, Field(ge=1, le=1000)] = 3
@@ -260,11 +308,19 @@ class StudySpec(_Part):
         ends_by_itself = isinstance(sampler, GridSampler)
         if isinstance(sampler, BruteForceSampler):
             ends_by_itself = (configurations(info.data.get("space", {})) or 0) <= MOST_TRIALS
-        if budget.trials is None and budget.wall_clock is None and not ends_by_itself:
-            raise _fault_at(
-                "budget.trials", "is missing: a budget needs trials or wall_clock, or the study would never end"
-            )
+        ends = (budget.trials, budget.wall_clock, budget.compute_seconds, budget.no_improvement)
+        if not any(ends) and not ends_by_itself:
+            problem = "is missing: a budget needs trials, wall_clock, compute_seconds or no_improvement"
+            raise _fault_at("budget.trials", f"{problem}, or the study would never end")
         return budget
+
+    @cached_property
+    def confirmation(self) -> Confirm | None:
+        """What is confirmed after the search; None for nothing."""
+        if self.confirm is None:  # a loop that asks and tells would not know: by default, workers alone confirm
+            top = 0 if self.objective.name is None else min(3, (self.budget_trials or 0) // CONFIRM_EVERY)
+            return Confirm(top=top) if top else None
+        return self.confirm if isinstance(self.confirm, Confirm) else None
 
     @cached_property
     def budget_trials(self) -> int | None:
@@ -329,6 +385,7 @@ _VARIANTS: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "auto": AutoSampler,
     },
     "pruner": PRUNERS | {"auto": AutoPruner},
+    "confirm": {"some": Confirm, "none": Confirm},
 }
 _PARTS: Mapping[str, type[BaseModel]] = {"objective": ObjectiveSpec, "budget": Budget}
 
@@ -372,7 +429,7 @@ def _study_fault(details: ErrorDetails) -> Fault:
     head = str(location[0]) if location else ""
     if head in _PARTS and len(location) > 1:
         model = _PARTS[head]
-    tag_at = {"space": 2, "sampler": 1, "pruner": 1}.get(head)
+    tag_at = {"space": 2, "sampler": 1, "pruner": 1, "confirm": 1}.get(head)
     while tag_at is not None and len(location) > tag_at and location[tag_at] in _VARIANTS[head]:
         model = _VARIANTS[head][str(location.pop(tag_at))]
         tag_at += 1  # of a pruner within a pruner

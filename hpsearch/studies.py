@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from hpsearch.automatic import Choice, choice_of
+from hpsearch.confirmation import Confirmed
 from hpsearch.errors import IllegalTransition
 from hpsearch.spec import StudySpec
 from hpsearch.trials import Trial
@@ -28,7 +29,8 @@ class Page(Generic[T]):
 class StudyState(StrEnum):
     """Where a study is in its life."""
 
-    RUNNING = "running"  # open to workers
+    RUNNING = "running"  # searching: open to workers
+    CONFIRMING = "confirming"  # the search is over, its best configurations are trained again on fresh seeds
     PAUSED = "paused"  # hands out nothing; running trials are handed back with their next report
     STOPPED = "stopped"  # ended by a user, before its budget
     COMPLETE = "complete"  # ended by its budget or its target
@@ -37,12 +39,31 @@ class StudyState(StrEnum):
     def has_ended(self) -> bool:
         return self in (StudyState.STOPPED, StudyState.COMPLETE)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether trials are handed out."""
+        return self in (StudyState.RUNNING, StudyState.CONFIRMING)
+
+
+class EndReason(StrEnum):
+    """Why a search ended, or stands still by itself."""
+
+    TRIALS = "trials"  # the budget's trials are finished
+    GRID = "grid"  # every point of the grid was tried
+    WALL_CLOCK = "wall_clock"
+    COMPUTE = "compute_seconds"
+    NO_IMPROVEMENT = "no_improvement"
+    TARGET = "target"
+    STOPPED = "stopped"  # by a user
+    FAILURES = "failures"  # not ended: it paused itself, for all that it tried failed alike
+
 
 TRANSITIONS: Mapping[StudyState, frozenset[StudyState]] = {
-    StudyState.RUNNING: frozenset({StudyState.PAUSED, StudyState.STOPPED, StudyState.COMPLETE}),
-    StudyState.PAUSED: frozenset({StudyState.RUNNING, StudyState.STOPPED, StudyState.COMPLETE}),
+    StudyState.RUNNING: frozenset({StudyState.CONFIRMING, StudyState.PAUSED, StudyState.STOPPED, StudyState.COMPLETE}),
+    StudyState.CONFIRMING: frozenset({StudyState.RUNNING, StudyState.PAUSED, StudyState.STOPPED, StudyState.COMPLETE}),
+    StudyState.PAUSED: frozenset({StudyState.RUNNING, StudyState.CONFIRMING, StudyState.STOPPED, StudyState.COMPLETE}),
     StudyState.STOPPED: frozenset(),
-    StudyState.COMPLETE: frozenset({StudyState.RUNNING}),  # failed trials are tried again
+    StudyState.COMPLETE: frozenset({StudyState.RUNNING, StudyState.CONFIRMING}),  # failed trials are tried again
 }
 
 
@@ -89,8 +110,17 @@ class Study(_Value):
     spec: StudySpec
     state: StudyState
     reason: str | None = None
-    """Why it ended or is paused."""
+    """Why it ended or is paused, in words."""
+    ended_because: EndReason | None = None
+    """Why the search ended, or paused itself. Where the study was stopped while it confirmed, the search's own end."""
     counts: Counts
+    """Trials of the search: what the budget counts."""
+    confirm_counts: Counts = Counts()
+    """Runs that confirm the best configurations, counted apart."""
+    compute_seconds: float = 0.0
+    """For how long workers held trials of the search, summed up; claims that go on are not in it."""
+    confirm_seconds: float = 0.0
+    """The same of the runs that confirm."""
     best_number: int | None = None
     best_value: float | None = None
     revision: int
@@ -98,6 +128,8 @@ class Study(_Value):
     created_at: datetime
     started_at: datetime | None = None
     """The first claim: the wall clock of the budget starts here."""
+    searched_at: datetime | None = None
+    """When the search ended; what comes after confirms."""
     ended_at: datetime | None = None
 
     @computed_field  # type: ignore[prop-decorator]
@@ -128,12 +160,19 @@ class Clone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Best:
-    """The best complete trial so far, and whether more can come."""
+    """The best complete trial so far, and whether more can come. There are two bests: the one that the search saw, and,
+    once the study has ended, the one that holds on fresh seeds."""
 
     study: str
     state: StudyState
     reason: str | None = None
+    ended_because: EndReason | None = None
     trial: Trial | None = None
+    """The searched best: the trial with the best single value, which is better than it would be again (the winner's
+    curse)."""
+    confirmed: Confirmed | None = None
+    """The confirmed best: the configuration with the best mean over fresh seeds. None before the study has ended, and
+    where nothing was confirmed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,6 +34,14 @@ class TrialState(StrEnum):
         return self in FINISHED
 
 
+class TrialKind(StrEnum):
+    """Which trials are meant."""
+
+    SEARCH = "search"  # what the sampler suggested or a user enqueued: the budget, the best and the counts are of these
+    CONFIRM = "confirm"  # the best configurations, trained again on fresh seeds once the search is over
+    ALL = "all"
+
+
 FINISHED = frozenset({TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED})
 
 TRANSITIONS: Mapping[TrialState, frozenset[TrialState]] = {
@@ -138,7 +146,10 @@ class Trial:
     state: TrialState
     parameters: Parameters
     seed: int
-    """`trial_seed(study seed, number)`: what every random state of the trial derives from."""
+    """What every random state of the trial derives from: `trial_seed(study seed, number)`, or `confirm_seed` of a run
+    that confirms."""
+    confirms: int | None = None
+    """The searched trial whose configuration it trains again on a fresh seed; None for a trial of the search."""
     values: tuple[float, ...] | None = None
     """The objective's values in the study's order; None until complete (a pruned trial has its last report's)."""
     value: float | None = None
@@ -248,5 +259,14 @@ class Intermediate:
 
 def trial_seed(study_seed: int, number: int) -> int:
     """The seed of one trial: 63 bits that depend on the study's seed and the trial's number alone."""
-    digest = hashlib.sha256(f"hpsearch trial {study_seed} {number}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+    return _seed(f"hpsearch trial {study_seed} {number}")
+
+
+def confirm_seed(study_seed: int, run: int) -> int:
+    """The seed of run 0, 1, 2 … of every configuration that is confirmed: the same for all of them, so that they can be
+    compared in pairs, and none that the search has used."""
+    return _seed(f"hpsearch confirm {study_seed} {run}")
+
+
+def _seed(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

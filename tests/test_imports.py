@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "hpsearch"
 
 SPACES = {"parameters", "conditions", "expressions", "constraints", "grids"}
-OTHERS = {"pruner_spec", "automatic", "insights", "optuna_port"}
+OTHERS = {"pruner_spec", "automatic", "insights", "optuna_port", "confirmation"}
 VALUES = {"errors", "trials", "spec", "studies", "gateway"} | SPACES | OTHERS
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
@@ -24,7 +24,8 @@ ALLOWED: dict[str, set[str]] = {
     "spec": {"errors", "pruner_spec"} | SPACES,
     "trials": {"errors"},
     "automatic": {"spec", "pruner_spec"},
-    "studies": {"errors", "spec", "automatic", "trials"},
+    "confirmation": {"trials"},
+    "studies": {"errors", "spec", "automatic", "trials", "confirmation"},
     "gateway": {"errors", "spec", "trials", "objectives"},
     "optuna_port": {"trials"},
     "insights": {"trials"},

@@ -9,19 +9,19 @@ from dataclasses import asdict
 from pydantic import TypeAdapter
 
 from hpsearch.service import Service
-from hpsearch.trials import Trial
+from hpsearch.trials import Trial, TrialKind
 
 FORMATS = {"jsonl": "application/jsonl", "csv": "text/csv"}
 
 _TRIAL: TypeAdapter[Trial] = TypeAdapter(Trial)
-_COLUMNS = ("number", "state", "value", "attempt", "worker", "enqueued", "last_step", "last_value")
+_COLUMNS = ("number", "state", "value", "attempt", "worker", "enqueued", "last_step", "last_value", "confirms", "seed")
 _TIMES = ("created_at", "started_at", "finished_at")
 
 
-def export_lines(service: Service, study: str, form: str) -> Iterator[bytes]:
+def export_lines(service: Service, study: str, form: str, kind: TrialKind) -> Iterator[bytes]:
     """The lines of an export. Raises `StudyNotFound` before the first."""
     space = tuple(service.get_study(study).spec.space)
-    trials = service.export(study)
+    trials = service.export(study, kind)
     return _csv_lines(trials, space) if form == "csv" else _json_lines(trials)
 
 

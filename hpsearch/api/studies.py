@@ -11,7 +11,9 @@ from hpsearch.api.dependencies import CallsOf, Cursor, Limit, ServiceOf, StudyNa
 from hpsearch.api.exports import FORMATS, export_lines
 from hpsearch.api.guards import json_body
 from hpsearch.api.waiting import wait_for_change
+from hpsearch.confirmation import Confirmation
 from hpsearch.studies import Best, Clone, Page, Study
+from hpsearch.trials import TrialKind
 
 router = APIRouter(prefix="/api/v1/studies", tags=["studies"])
 
@@ -113,7 +115,8 @@ async def best(
     ] = 0,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """The best trial so far, with an `ETag`. With `wait` it answers as soon as the best is another than the one in
+    """The best trial so far, and once the study has ended the best configuration on fresh seeds (`confirmed`), with an
+    `ETag`. With `wait` it answers as soon as the best is another than the one in
     `If-None-Match` (or than now), or the study ends; 304 where it is still the same."""
     tag = await wait_for_change(calls, study, wait, if_none_match, request.app.state.closing)
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
@@ -122,11 +125,21 @@ async def best(
     return Response(await calls.best(study), media_type="application/json", headers=headers)
 
 
+@router.get("/{study}/confirmation")
+def confirmation(service: ServiceOf, study: StudyName) -> Confirmation:
+    """The best configurations, trained again on fresh seeds: mean, deviation and rank of each, a paired test against
+    the first, and what the search had seen; while they are trained, as far as that has come."""
+    return service.confirmation(study)
+
+
 @router.get("/{study}/export")
 def export(
     service: ServiceOf,
     study: StudyName,
     form: Annotated[str, Query(alias="format", pattern="^(jsonl|csv)$", description="jsonl or csv.")] = "jsonl",
+    kind: Annotated[TrialKind, Query(description="Those of the search, the runs that confirm, or all.")] = (
+        TrialKind.SEARCH
+    ),
 ) -> StreamingResponse:
     """Every trial by number, streamed: a JSON object or a CSV row each."""
-    return StreamingResponse(export_lines(service, study, form), media_type=FORMATS[form])
+    return StreamingResponse(export_lines(service, study, form, kind), media_type=FORMATS[form])

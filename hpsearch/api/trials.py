@@ -18,7 +18,7 @@ from hpsearch.api.dependencies import Cursor, Limit, ServiceOf, StudyName, Trial
 from hpsearch.errors import Fault, InvalidInput
 from hpsearch.gateway import Assignment
 from hpsearch.studies import Page
-from hpsearch.trials import Artifact, Decision, Intermediate, Lease, Report, Result, Trial, TrialState
+from hpsearch.trials import Artifact, Decision, Intermediate, Lease, Report, Result, Trial, TrialKind, TrialState
 
 router = APIRouter(prefix="/api/v1/studies/{study}", tags=["trials"])
 
@@ -28,11 +28,14 @@ def list_trials(
     service: ServiceOf,
     study: StudyName,
     state: Annotated[list[TrialState] | None, Query(description="Only trials in these states.")] = None,
+    kind: Annotated[TrialKind, Query(description="Those of the search, the runs that confirm, or all.")] = (
+        TrialKind.SEARCH
+    ),
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[Trial]:
     """Trials by number."""
-    return service.list_trials(study, state or (), cursor, limit)
+    return service.list_trials(study, state or (), cursor, limit, kind)
 
 
 @router.post("/trials", status_code=status.HTTP_201_CREATED, response_model_exclude={"__all__": INTERNAL})

@@ -26,6 +26,8 @@ async def wait_for_change(calls: Calls, study: str, seconds: float, known: str |
 
 
 def entity_tag(marker: Marker) -> str:
-    """Changes when the best trial does, and when the study's state does; no two studies have the same."""
+    """Changes when the best trial does, and when the study's state does; no two studies have the same. With what is
+    confirmed too, which shows once the study has ended: it may be confirmed again later."""
     best = "none" if marker.best_number is None else str(marker.best_number)
-    return f'"{marker.id}.{best}-{marker.state}"'
+    confirmed = f".{marker.confirmed}" if marker.confirmed and marker.state.has_ended else ""
+    return f'"{marker.id}.{best}-{marker.state}{confirmed}"'

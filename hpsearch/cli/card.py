@@ -33,6 +33,8 @@ def card(study: Study, trial: Trial, model: Mapping[str, Any], files: Sequence[A
 
 def _head(study: Study, trial: Trial) -> str:
     best = ", the best one," if trial.number == study.best_number else ""
+    if trial.confirms is not None:
+        best = f", a run of trial {trial.confirms}'s configuration on a fresh seed,"
     lines = [
         f"# {study.name}, trial {trial.number}\n",
         f"The model of trial {trial.number}{best} of study {study.name}.",

@@ -20,7 +20,8 @@ MODEL = "model.json"
 
 
 def take_model(client: Client, name: str, number: int | None, to: Path, *, force: bool) -> tuple[Trial, list[str]]:
-    """Write a trial's files (the best one's without a number) and a card into a folder; returns the files' names.
+    """Write a trial's files and a card into a folder; returns the files' names. Without a number the trial is the best
+    run of the confirmed best, or where nothing was confirmed the searched best.
 
     Raises `ConfigurationError` where the folder is not free, `TrialNotFound` where there is no best trial yet,
     `ArtifactNotFound` where the trial kept nothing, `HpsearchError` where the folder cannot be written.
@@ -44,7 +45,11 @@ def take_model(client: Client, name: str, number: int | None, to: Path, *, force
 
 
 def _model_of(study: StudyHandle, number: int | None) -> tuple[Trial, Sequence[Artifact]]:
-    trial = study.best_trial if number is None else study.trial(number)
+    if number is None:
+        best = study.best()
+        trial, number = best.trial, best.confirmed.best_run if best.confirmed else None
+    if number is not None:
+        trial = study.trial(number)
     if trial is None:
         raise TrialNotFound(f"study {study.name!r} has no complete trial yet (it is {study.info.state})")
     # a server's word is no path: nothing may land beside the folder

@@ -9,6 +9,7 @@ from hpsearch.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from hpsearch.settings import Settings
+    from hpsearch.trials import TrialKind
 
 ServerUrl = Annotated[str | None, typer.Option("--server", help="URL of the server. [HPSEARCH_SERVER]")]
 Token = Annotated[str | None, typer.Option(help="Bearer token; better in HPSEARCH_TOKEN, which no process list shows.")]
@@ -27,8 +28,21 @@ Objectives = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the server's JSON.")]
 Threads = Annotated[int, typer.Option(min=1, help="Computing threads a slot.")]
+Kind = Annotated[str, typer.Option(help="Trials of the search, the runs that confirm, or all.")]
 TrialNumber = Annotated[int, typer.Argument(min=0, help="The trial's number.")]
 StudyName = Annotated[str, typer.Argument(help="The study's name.")]
+
+
+def kind_of(name: str) -> "TrialKind":
+    """Raises `InvalidInput`."""
+    from hpsearch.errors import Fault, InvalidInput, near
+    from hpsearch.trials import TrialKind
+
+    known = [kind.value for kind in TrialKind]
+    if name not in known:
+        problem = f"{name!r} is no kind; known: {', '.join(known)}"
+        raise InvalidInput(faults=[Fault("--kind", problem, near(name, known))])
+    return TrialKind(name)
 
 
 def settings_of(**flags: Any) -> "Settings":

@@ -43,21 +43,36 @@ class _Pace:
 
     def __init__(self, info: Study) -> None:
         self._began = time.monotonic()
-        self._before = info.counts.finished
+        self._before = _finished(info)
 
     def text(self, info: Study) -> str:
-        done, seconds = info.counts.finished - self._before, time.monotonic() - self._began
+        done, seconds = _finished(info) - self._before, time.monotonic() - self._began
         if not done:
             return "- trials/min"
         text = f"{60 * done / seconds:.1f} trials/min"
         if info.spec.budget_trials is not None:
-            minutes, rest = divmod(round((info.spec.budget_trials - info.counts.finished) * seconds / done), 60)
+            left = max(0, info.spec.budget_trials + _to_confirm(info) - _finished(info))
+            minutes, rest = divmod(round(left * seconds / done), 60)
             text += f", {minutes}:{rest:02d} left"
         return text
 
 
+def _finished(info: Study) -> int:
+    return info.counts.finished + info.confirm_counts.finished
+
+
+def _to_confirm(info: Study) -> int:
+    """Runs on fresh seeds, planned or to come."""
+    plan = info.spec.confirmation
+    return info.confirm_counts.created or (plan.top * plan.seeds if plan else 0)
+
+
 def _counts(info: Study) -> str:
-    counts = info.counts
+    counts, confirming = info.counts, info.confirm_counts
+    if confirming.created and info.searched_at is not None:
+        return (
+            f"confirming: {confirming.finished}/{confirming.created} runs on fresh seeds, {confirming.running} running"
+        )
     paused = f"{counts.paused} paused, " if counts.paused else ""
     return f"{counts.running} running, {paused}{counts.pruned} pruned, {counts.failed} failed"
 

@@ -1,23 +1,22 @@
 """`hpsearch study report`: a study in one HTML file: what was searched, found, how sure, what mattered, how it went."""
 
-import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from hpsearch import __version__
 from hpsearch.cli import page
+from hpsearch.cli.confirmation import how_many, in_words, table_of
 from hpsearch.cli.output import shown, shown_parameters
 from hpsearch.cli.plot import plotly
 from hpsearch.client import Client, StudyHandle
+from hpsearch.confirmation import Confirmation
 from hpsearch.insights import Summary
 from hpsearch.parameters import FloatParameter, IntParameter, SpaceParameter, listed_values
 from hpsearch.studies import Study
 
 MATTERED = ("importances", "slices", "contour", "parallel_coordinates", "ranks")
 WENT = ("history", "learning_curves", "edf", "timeline")
-CONFIRMED = ("confirmation", "confirm", "confirmed")
-"""Where a study's JSON may say what fresh seeds gave."""
 MOST_TEXT = 300
 
 
@@ -29,11 +28,10 @@ def report(client: Client, name: str) -> str:
     study = client.study(name)
     summary = study.summary(10)
     figures = {kind: study.figure(kind) for kind in (*MATTERED, *WENT)}
-    whole = client.get_json(f"studies/{study.name}")
     blocks = [
         _head(study.info, summary),
         page.section("Found", _found(study.info, summary)),
-        page.section("How sure", *_confirmed(whole)),
+        page.section("How sure", *_confirmed(study.confirmation(), study.info)),
         page.section("What mattered", _mattered(study), *_drawn(figures, MATTERED)),
         page.section("How it went", *_drawn(figures, WENT)),
         page.section("Ended otherwise", _endings(summary)),
@@ -87,33 +85,19 @@ def _cut(value: str) -> str:
     return value if len(value) <= MOST_TEXT else value[: MOST_TEXT - 1] + "…"
 
 
-def _confirmed(study: Mapping[str, Any]) -> Iterator[str]:
-    """What fresh seeds gave, if the study's JSON says so."""
-    for key in CONFIRMED:
-        if study.get(key):
-            yield from _told(study[key])
-
-
-def _told(value: Any) -> Iterator[str]:
-    """Whatever JSON as tables."""
-    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-        columns = list(dict.fromkeys(name for item in value for name in item))
-        yield page.table(columns, [[_plain(item.get(name)) for name in columns] for item in value])
-    elif isinstance(value, dict):
-        plain = {name: item for name, item in value.items() if not isinstance(item, dict | list)}
-        yield page.table(["", ""], [[name, _plain(item)] for name, item in plain.items()])
-        for name, item in value.items():
-            if name not in plain:
-                yield f"<h3>{page.text(name.replace('_', ' '))}</h3>"
-                yield from _told(item)
-    else:
-        yield page.paragraph(_plain(value))
-
-
-def _plain(value: Any) -> object:
-    if isinstance(value, dict):
-        return _cut(shown_parameters(value))
-    return _cut(json.dumps(value, ensure_ascii=False)) if isinstance(value, list) else value
+def _confirmed(found: Confirmation, study: Study) -> Iterator[str]:
+    """What fresh seeds gave; nothing where nothing is confirmed."""
+    if not found.configurations:
+        return
+    if told := in_words(found, study):
+        yield page.paragraph(told[0].upper() + told[1:] + ".")
+    columns, rows = table_of(found, study)
+    yield page.table(columns, [[_short(item) for item in row] for row in rows], best=0)
+    yield page.paragraph(
+        f"{how_many(found)}. Optimism is how much better the search saw a configuration than fresh seeds do: the best "
+        "of many trials was also the luckiest.",
+        "soft",
+    )
 
 
 def _mattered(study: StudyHandle) -> str:

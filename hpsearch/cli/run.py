@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hpsearch.cli.confirmation import say_confirmation
 from hpsearch.cli.lr_range import with_narrowed_range
 from hpsearch.cli.output import emit_table, say, shown
 from hpsearch.cli.own import known_with, published_by
@@ -152,6 +153,8 @@ def _conclude(study: StudyHandle, settings: Settings, token: str | None) -> None
         raise Conflict(f"{study.name} is {info.state}: {info.reason}; put that right and run it again")
     say(f"{study.name} is {info.state}: {info.reason}")
     _show_best(info, list(study.trials(TrialState.COMPLETE)))
+    if info.confirm_counts.complete:
+        say_confirmation(study.confirmation(), info)
     later = f"http://127.0.0.1:{settings.port}/api/v1/studies/{study.name}/best"
     serve = f"hpsearch serve --home {shlex.quote(str(settings.home_folder))} --port {settings.port} &"
     say(f"its best trial, at any time:\n  {serve}\n  {_curl(later, token)}")

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpsearch.cli.options import AsJson, Objectives, ServerUrl, StudyName, Token, settings_of
+from hpsearch.cli.confirmation import say_confirmation
+from hpsearch.cli.options import AsJson, Kind, Objectives, ServerUrl, StudyName, Token, kind_of, settings_of
 from hpsearch.cli.output import emit_json, emit_table, say, shown, shown_parameters
 
 if TYPE_CHECKING:
     from hpsearch.studies import Best, Study
+    from hpsearch.trials import Trial
 
 app = typer.Typer(name="study", help="Studies.", no_args_is_help=True)
 
@@ -76,7 +78,10 @@ def show(name: StudyName, server: ServerUrl = None, token: Token = None, as_json
         if as_json:
             emit_json(client.get_json(f"studies/{name}"))
         else:
-            _say_study(client.study(name).info)
+            study = client.study(name)
+            _say_study(study.info)
+            if study.info.confirm_counts.created:
+                say_confirmation(study.confirmation(), study.info)
 
 
 @app.command()
@@ -130,7 +135,7 @@ def best(
     token: Token = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the best trial so far."""
+    """Show the best trial so far; once the study has ended, also what is best on fresh seeds."""
     from hpsearch.cli.connection import connect
 
     with connect(server, token) as client:
@@ -140,13 +145,16 @@ def best(
         if as_json:
             emit_json(client.get_json(f"studies/{name}/best"))
         else:
-            _say_best(study.best())
+            _say_best(study.best(), study.refresh().counts.complete)
+            if study.refresh().state.has_ended and study.info.confirm_counts.complete:
+                say_confirmation(study.confirmation(), study.info)
 
 
 @app.command()
 def trials(
     name: StudyName,
     state: Annotated[list[str] | None, typer.Option(help="Only trials in this state; repeat for more.")] = None,
+    kind: Kind = "search",
     server: ServerUrl = None,
     token: Token = None,
     as_json: AsJson = False,
@@ -156,7 +164,7 @@ def trials(
 
     with connect(server, token) as client:
         if as_json:
-            emit_json(_all_pages(client, f"studies/{name}/trials", state=state or []))
+            emit_json(_all_pages(client, f"studies/{name}/trials", state=state or [], kind=kind_of(kind).value))
             return
         rows = [
             [
@@ -166,9 +174,9 @@ def trials(
                 item.last_step,
                 None if item.pruning is None or item.pruning.rank is None else f"{item.pruning.rank}/{item.pruning.of}",
                 shown_parameters(item.parameters),
-                item.reason,
+                _why(item),
             ]
-            for item in client.study(name).trials(*_states(state))
+            for item in client.study(name).trials(*_states(state), kind=kind_of(kind))
         ]
         emit_table(["trial", "state", "value", "step", "rank", "parameters", "reason"], rows)
 
@@ -240,12 +248,16 @@ def report(
 def model(
     name: StudyName,
     to: Annotated[Path, typer.Option("--to", help="The folder to write; made, and not filled before all is there.")],
-    trial: Annotated[int | None, typer.Option("--trial", min=0, help="Another trial's than the best one's.")] = None,
+    trial: Annotated[
+        int | None,
+        typer.Option("--trial", min=0, help="Another trial's than that of the confirmed (or searched) best."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the model that is in the folder.")] = False,
     server: ServerUrl = None,
     token: Token = None,
 ) -> None:
-    """Write the best trial's model into a folder: its files, and card.md, which says how it was made."""
+    """Write the best trial's model into a folder: its files, and card.md, which says how it was made. Where the best
+    configurations were confirmed, it is the best run of the confirmed best."""
     from hpsearch.cli.connection import connect
     from hpsearch.cli.model import take_model
 
@@ -262,6 +274,7 @@ def export(
     optuna: Annotated[
         str | None, typer.Option("--optuna", help="A database of Optuna's to copy the study to: sqlite:///x.db.")
     ] = None,
+    kind: Kind = "search",
     server: ServerUrl = None,
     token: Token = None,
 ) -> None:
@@ -273,7 +286,7 @@ def export(
         raise ConfigurationError("give one of --to FILE and --optuna URL")
     if to is not None:
         with connect(server, token) as client:
-            client.study(name).export(to, "csv" if to.suffix == ".csv" else "jsonl")
+            client.study(name).export(to, "csv" if to.suffix == ".csv" else "jsonl", kind_of(kind))
     elif optuna is not None:
         from hpsearch.optuna import export_study
 
@@ -435,6 +448,12 @@ def _states(names: list[str] | None) -> list[Any]:
     return [TrialState(name) for name in names or ()]
 
 
+def _why(trial: "Trial") -> str | None:
+    """What there is to say of a trial besides."""
+    confirms = None if trial.confirms is None else f"confirms trial {trial.confirms}"
+    return "; ".join(filter(None, (confirms, trial.reason))) or None
+
+
 def _all_pages(client: Any, path: str, **query: Any) -> dict[str, Any]:
     """Every item of a list that the server pages."""
     items: list[Any] = []
@@ -468,13 +487,27 @@ def _say_study(study: "Study") -> None:
         f"{counts.failed} failed; {counts.running} running, {counts.waiting} waiting"
         + (f", {counts.paused} paused at a rung" if counts.paused else "")
     )
+    if study.compute_seconds:
+        apart = f", and {study.confirm_seconds:.1f} s to confirm" if study.confirm_seconds else ""
+        say(f"  workers held its trials for {study.compute_seconds:.1f} s{apart}")
+    if study.ended_because is not None:
+        say(f"  the search ended because of: {study.ended_because.value}")
+    confirming = study.confirm_counts
+    if confirming.created:
+        say(
+            f"  {confirming.finished} of {confirming.created} runs on fresh seeds finished: {confirming.complete} "
+            f"complete, {confirming.failed} failed; {confirming.running} running, {confirming.waiting} waiting"
+        )
     if study.best_value is not None:
         say(f"  best: trial {study.best_number}, {study.spec.objective.metric} {shown(study.best_value)}")
 
 
-def _say_best(found: "Best") -> None:
+def _say_best(found: "Best", complete: int) -> None:
     if found.trial is None:
-        say(f"{found.study} has no complete trial yet ({found.state})")
+        none = f"{found.study} has no complete trial yet"
+        if complete:
+            none = f"none of the {complete} complete trials of {found.study} satisfies its constraints"
+        say(f"{none} ({found.state})")
         return
     say(f"{found.study}: trial {found.trial.number}, value {shown(found.trial.value)} ({found.state})")
     for title, values in (("parameters", found.trial.parameters), ("metrics", found.trial.metrics)):

@@ -71,6 +71,8 @@ def _say_trial(trial: "Trial", artifacts: "Sequence[Artifact]") -> None:
     if trial.pruning is not None:
         say(f"  {_pruned(trial.pruning)}")
     say(f"  seed: {trial.seed}")
+    if trial.confirms is not None:
+        say(f"  confirms: trial {trial.confirms}")
     say(f"  attempts: {trial.attempt}" + (f", worker {trial.worker}" if trial.worker else ""))
     if trial.last_step is not None:
         say(f"  last report: step {trial.last_step}, value {shown(trial.last_value)}")

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from pydantic import TypeAdapter
 
 from hpsearch.client.transport import Transport
+from hpsearch.confirmation import Confirmation
 from hpsearch.errors import Fault, InvalidInput, LeaseLost, StudyEnded
 from hpsearch.gateway import Assignment
 from hpsearch.insights import Importances, Summary
@@ -27,12 +28,14 @@ from hpsearch.trials import (
     Receipt,
     Release,
     Trial,
+    TrialKind,
     TrialState,
 )
 
 _STUDY: TypeAdapter[Study] = TypeAdapter(Study)
 _BEST: TypeAdapter[Best] = TypeAdapter(Best)
 _CLONE: TypeAdapter[Clone] = TypeAdapter(Clone)
+_CONFIRMATION: TypeAdapter[Confirmation] = TypeAdapter(Confirmation)
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 _TRIAL: TypeAdapter[Trial] = TypeAdapter(Trial)
 _TRIALS: TypeAdapter[list[Trial]] = TypeAdapter(list[Trial])
@@ -84,6 +87,8 @@ class TrialList(Sequence[Trial]):
                 "value": trial.value,
                 **{f"parameters.{name}": value for name, value in trial.parameters.items()},
                 **{f"metrics.{name}": value for name, value in trial.metrics.items()},
+                "confirms": trial.confirms,
+                "seed": trial.seed,
                 "reason": trial.reason,
                 "worker": trial.worker,
                 "attempt": trial.attempt,
@@ -139,12 +144,16 @@ class StudyHandle:
         return self.info
 
     def best(self) -> Best:
-        """The best trial so far, and whether more can come."""
+        """The best trial so far, and whether more can come; once the study has ended, what is best on fresh seeds."""
         return _BEST.validate_json(self._get("/best"))
+
+    def confirmation(self) -> Confirmation:
+        """The best configurations, trained again on fresh seeds: as far as that has come."""
+        return _CONFIRMATION.validate_json(self._get("/confirmation"))
 
     @property
     def best_trial(self) -> Trial | None:
-        """The best complete trial so far; None where there is none yet."""
+        """The best complete trial that the search has seen so far; None where there is none yet."""
         return self.best().trial
 
     def wait(self, timeout: float | None = None) -> Best:
@@ -163,10 +172,12 @@ class StudyHandle:
         """The best trial, as soon as it changes or the study ends; after so many seconds, as it is."""
         return _BEST.validate_json(self._get("/best", wait=seconds, params={"wait": seconds}))
 
-    def trials(self, *states: TrialState) -> TrialList:
-        """The trials by number; of these states alone where any is named."""
+    def trials(self, *states: TrialState, kind: TrialKind = TrialKind.SEARCH) -> TrialList:
+        """The trials by number, those of the search unless others are meant; of these states alone where any is
+        named."""
         found: list[Trial] = []
         query: dict[str, Any] = {"limit": 1000, "state": [TrialState(state).value for state in states]}
+        query["kind"] = TrialKind(kind).value
         while True:
             page = _PAGE.validate_json(self._get("/trials", params=query))
             found += page.items
@@ -186,11 +197,11 @@ class StudyHandle:
         """A trial's files. Raises `TrialNotFound`."""
         return _ARTIFACTS.validate_json(self._get(f"/trials/{number}/artifacts"))
 
-    def export(self, path: str | Path, form: str = "jsonl") -> None:
-        """Write every trial to a file, as `jsonl` or `csv`."""
+    def export(self, path: str | Path, form: str = "jsonl", kind: TrialKind = TrialKind.SEARCH) -> None:
+        """Write every trial of the search (or of another kind) to a file, as `jsonl` or `csv`."""
         partial = Path(f"{path}.part")
         try:
-            url = self._path(f"/export?format={quote(form)}")
+            url = self._path(f"/export?format={quote(form)}&kind={TrialKind(kind).value}")
             with self._transport.stream(url) as response, partial.open("wb") as file:
                 for chunk in response.iter_bytes():
                     file.write(chunk)

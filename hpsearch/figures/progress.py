@@ -21,7 +21,8 @@ def history_data(look: Look) -> Data:
     """Values by trial, and the best so far."""
     table = look.table
     complete, (kept, note) = table.complete(), thinned(table)
-    losses = table.sign * table.values[complete]
+    feasible = complete[~table.infeasible[complete]]
+    losses = table.sign * table.values[feasible]
     best = np.minimum.accumulate(losses) if len(losses) else losses
     steps = np.flatnonzero(np.diff(best, prepend=np.inf) < 0)
     improved = spread(np.append(steps, len(best) - 1), MOST_STEPS) if len(best) else steps
@@ -33,7 +34,7 @@ def history_data(look: Look) -> Data:
         "numbers": kept.tolist(),
         "values": numbers(table.values[kept]),
         "pruned": {"numbers": pruned.tolist(), "values": numbers(table.last_values[pruned])},
-        "best": {"numbers": complete[improved].tolist(), "values": numbers(table.sign * best[improved])},
+        "best": {"numbers": feasible[improved].tolist(), "values": numbers(table.sign * best[improved])},
         "range": main_range(table.values[complete], table.sign),
         "note": note,
     }

@@ -60,6 +60,8 @@ class Table:
     reasons: Codes
     """Positions in `reason_texts`; -1 for none."""
     reason_texts: tuple[str, ...]
+    infeasible: NDArray[np.bool_]
+    """Which trials violate a constraint."""
 
     def __len__(self) -> int:
         return len(self.states)
@@ -82,9 +84,10 @@ class Table:
         return np.flatnonzero((self.states == _FAILED) & np.isin(self.reasons, wanted))
 
     def ranked(self) -> Numbers:
-        """Numbers of the complete trials, the best first; of equals the one with the lower number."""
+        """Numbers of the complete trials, the best first, of equals the one with the lower number; those that violate a
+        constraint after all others."""
         complete = self.complete()
-        return complete[np.argsort(self.sign * self.values[complete], kind="stable")]
+        return complete[np.lexsort((self.sign * self.values[complete], self.infeasible[complete]))]
 
 
 class GrowingTable:
@@ -106,6 +109,7 @@ class GrowingTable:
             name: np.full(_FIRST_CAPACITY, np.nan)
             for name in ("values", "last_steps", "last_values", "started", "finished")
         }
+        self._infeasible: set[int] = set()
         self._workers: dict[str, int] = {}
         self._reasons: dict[str, int] = {}
 
@@ -128,6 +132,8 @@ class GrowingTable:
             columns["finished"][number] = _number(trial.finished_at)
             columns["workers"][number] = _code(self._workers, trial.worker)
             columns["reasons"][number] = _code(self._reasons, trial.reason)
+            if not trial.is_feasible:
+                self._infeasible.add(number)
             self.revision = max(self.revision, trial.revision)
 
     def _make_room(self, size: int) -> None:
@@ -157,6 +163,7 @@ class GrowingTable:
             dimensions=dimensions,
             worker_names=tuple(self._workers),
             reason_texts=tuple(self._reasons),
+            infeasible=np.isin(np.arange(self._size), list(self._infeasible)),
             **columns,
         )
 

@@ -87,10 +87,19 @@ def limit_of(limit: int) -> int:
 
 
 def room_of(study: Study, wanted: int) -> int:
-    """How many of the wanted trials the budget allows, by a look at the study that may be old."""
-    if study.spec.budget_trials is None:
-        return max(0, wanted)
-    return max(0, min(wanted, study.spec.budget_trials - study.counts.created))
+    """How many of the wanted new trials the budget and the study's limit allow, by a look that may be old."""
+    if study.searched_at is not None:
+        return 0
+    if study.spec.budget_trials is not None:
+        wanted = min(wanted, study.spec.budget_trials - study.counts.created)
+    return max(0, min(wanted, slots_of(study, wanted)))
+
+
+def slots_of(study: Study, wanted: int) -> int:
+    """How many of the wanted trials may run besides those that do."""
+    if study.spec.max_parallel is None:
+        return wanted
+    return max(0, min(wanted, study.spec.max_parallel - study.counts.running - study.confirm_counts.running))
 
 
 def finite(metrics: Metrics) -> dict[str, float | None]:

@@ -1,6 +1,6 @@
 """Trials handed out: to workers that claim, to loops that ask. Several callers' claims are one transaction."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -8,6 +8,7 @@ from hpsearch.errors import HpsearchError
 from hpsearch.gateway import Assignment
 from hpsearch.service import checks, life, promotions
 from hpsearch.service.histories import Histories, KeptHistory
+from hpsearch.service.shares import Kind, Shares
 from hpsearch.store import studies, trials, workers
 from hpsearch.store.database import Database, Transaction
 from hpsearch.store.locked import LockedStudy, LockedTrial, lock_by_id
@@ -124,7 +125,7 @@ class Claims:
         for turn in range(DRAWS + 1):
             with self._database.read() as tx:
                 found = studies.find(tx, study)
-            missing = checks.room_of(found, count - found.counts.waiting)
+            missing = checks.room_of(found, count - found.counts.waiting - found.confirm_counts.waiting)
             if found.state is not StudyState.RUNNING or missing <= 0:
                 answer = self._hand_out(study, count, holder, None)
             else:
@@ -219,19 +220,16 @@ def _promote(
 
 
 def _plan(tx: Transaction, claims: Sequence[Claim]) -> _Plan:
-    """What there is for whom: a worker's own live trials that it does not know of, then waiting ones, then those that
-    are promoted at a rung and new ones, of the study that is served least."""
+    """What there is for whom: a worker's own live trials that it does not know of, then those of the studies whose turn
+    it is."""
     found = workers.by_name(tx, {claim.worker for claim in claims})
     plan = _Plan(unseen=any(row.seen_at < tx.now - SEEN_SECONDS for row in found.values()))
     plan.refused = workers.refusals_among(found, [(claim.worker, claim.session) for claim in claims])
     missing = {position: claim.limit for position, claim in enumerate(claims) if position not in plan.refused}
     _plan_own(tx, claims, plan, missing)
     objectives = {position: set(found[claims[position].worker].objectives) for position in missing}
-    _plan_waiting(tx, plan, missing, objectives)
     if any(missing.values()):
-        open_studies = studies.open_to(tx, set().union(*objectives.values()))
-        _plan_promoted(tx, open_studies, plan, missing, objectives)
-        _plan_fresh(open_studies, plan, missing, objectives)
+        _plan_shared(tx, plan, missing, objectives)
     return plan
 
 
@@ -247,41 +245,25 @@ def _plan_own(tx: Transaction, claims: Sequence[Claim], plan: _Plan, missing: di
         missing[position] -= len(lost)
 
 
-def _plan_waiting(tx: Transaction, plan: _Plan, missing: dict[int, int], objectives: dict[int, set[str]]) -> None:
-    wanted = sum(missing.values())
-    if not wanted:
-        return
-    for row in trials.waiting_for(tx, set().union(*objectives.values()), wanted):
-        position = next((p for p, count in missing.items() if count and row.objective in objectives[p]), None)
-        if position is not None:
-            plan.ready.setdefault(row.study_id, []).append((row.number, position))
-            missing[position] -= 1
+def _plan_shared(tx: Transaction, plan: _Plan, missing: dict[int, int], objectives: dict[int, set[str]]) -> None:
+    """Trials of the studies whose turn it is: waiting ones first, then those that are promoted at a rung, then new
+    ones."""
 
+    def promotable(study: Study, limit: int) -> list[tuple[int, int]]:
+        return promotions.promotable(tx, study.id, study.spec, limit)
 
-def _plan_promoted(
-    tx: Transaction,
-    open_studies: Iterable[Study],
-    plan: _Plan,
-    missing: dict[int, int],
-    objectives: dict[int, set[str]],
-) -> None:
-    for study in open_studies:
-        wanted = [p for p, count in missing.items() for _ in range(count) if study.spec.objective.name in objectives[p]]
-        if not study.counts.paused or not wanted:
-            continue
-        found = promotions.promotable(tx, study.id, study.spec, len(wanted))
-        for (number, rung), position in zip(found, wanted, strict=False):
-            plan.promoted.setdefault(study.id, []).append((number, rung, position))
-            missing[position] -= 1
-
-
-def _plan_fresh(
-    open_studies: Iterable[Study], plan: _Plan, missing: dict[int, int], objectives: dict[int, set[str]]
-) -> None:
-    for study in open_studies:
-        wanted = [p for p, count in missing.items() for _ in range(count) if study.spec.objective.name in objectives[p]]
-        given = wanted[: checks.room_of(study, len(wanted))]
-        if given:
-            plan.fresh[study.id], plan.studies[study.id] = given, study
-        for position in given:
-            missing[position] -= 1
+    shares = Shares(studies.open_to(tx, set().union(*objectives.values())), sum(missing.values()), promotable)
+    waiting: dict[int, list[int]] = {}
+    for position, count in missing.items():
+        for _ in range(count):
+            turn = shares.next(objectives[position])
+            if turn is None:
+                break
+            study = plan.studies[turn.study.id] = turn.study
+            if turn.paused is not None:
+                plan.promoted.setdefault(study.id, []).append((*turn.paused, position))
+            else:
+                (waiting if turn.kind is Kind.WAITING else plan.fresh).setdefault(study.id, []).append(position)
+    for study_id, positions in waiting.items():
+        numbers = trials.waiting(tx, study_id, len(positions))
+        plan.ready.setdefault(study_id, []).extend(zip(numbers, positions, strict=False))

@@ -16,6 +16,7 @@ from hpsearch.spec import GridSampler, StudySpec
 from hpsearch.store import studies, trials
 from hpsearch.store.database import Transaction
 from hpsearch.store.locked import LockedStudy, new_trial
+from hpsearch.store.rows import violations_of
 from hpsearch.studies import Clone, Study
 from hpsearch.trials import Parameters, Scalar, Trial, TrialState
 
@@ -132,7 +133,8 @@ class Cloning:
         study = studies.lock(tx, self._spec.name)
         for trial, parameters in self._copies:
             self._copy(tx, study, trial, parameters)
-        return self._answer(life.save(tx, study), len(self._copies))
+        # what the first study had found is confirmed there; with new trials, this one's best is confirmed here
+        return self._answer(life.save(tx, study, confirms=False), len(self._copies))
 
     def found(self, tx: Transaction) -> Clone:
         """The study that has the name, where it was made just so. Raises `StudyExists`."""
@@ -169,7 +171,7 @@ class Cloning:
         }
         made = new_trial(study, tx.now, values)
         study.add(made)
-        if trial.state is TrialState.COMPLETE and trial.values:
+        if trial.state is TrialState.COMPLETE and trial.values and not violations_of(vars(made), study.spec):
             study.offer_best(made.number, trial.values[0])
 
     def _answer(self, study: Study, copied: int) -> Clone:
@@ -179,10 +181,14 @@ class Cloning:
 def best_configurations(
     target: StudySpec, source: StudySpec, found: Iterable[Trial], count: int
 ) -> list[dict[str, Scalar]]:
-    """Up to so many configurations that differ, of a study's best complete trials from the best on; of each the
-    parameters that are of the other space."""
+    """Up to so many configurations that differ, of a study's best complete trials that violate none of its constraints,
+    from the best on; of each the parameters that are of the other space."""
     sign = -1 if source.objective.direction == "maximize" else 1
-    complete = [trial for trial in found if trial.state is TrialState.COMPLETE and trial.value is not None]
+    complete = [
+        trial
+        for trial in found
+        if trial.state is TrialState.COMPLETE and trial.value is not None and not trial.violations
+    ]
     chosen: list[dict[str, Scalar]] = []
     for trial in sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number)):
         shared = {

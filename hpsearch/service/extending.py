@@ -1,15 +1,18 @@
 """Studies whose budget is raised, before or after they have ended by it."""
 
 from hpsearch.errors import Conflict, Fault, InvalidInput, StudyEnded
+from hpsearch.service import life
 from hpsearch.spec import StudySpec
+from hpsearch.store import confirming
+from hpsearch.store.database import Transaction
 from hpsearch.store.locked import LockedStudy
-from hpsearch.studies import StudyState
+from hpsearch.studies import EndReason, StudyState
 
 MAX_TRIALS = 10_000_000
 
 
-def extend(study: LockedStudy, trials: int, now: float) -> None:
-    """Raise a study's budget to so many finished trials in all, and open it where that is what it needs.
+def extend(tx: Transaction, study: LockedStudy, trials: int) -> None:
+    """Raise a study's budget to so many finished trials in all, and let its search go on where that is what it needs.
 
     Raises `InvalidInput`, `StudyEnded`, `Conflict`: see `Service.extend_study`.
     """
@@ -26,17 +29,26 @@ def extend(study: LockedStudy, trials: int, now: float) -> None:
     spec = extended(study.spec, trials)
     if spec.budget_trials == present:
         raise Conflict(f"the grid of {study.name!r} has {present} points: more trials would find none")
-    wall_clock = spec.budget.wall_clock
-    is_late = wall_clock is not None and study.started_at is not None and study.started_at + wall_clock <= now
-    was_spent = present is not None and study.finished >= present
-    if study.state is StudyState.COMPLETE and (is_late or not was_spent):
-        raise Conflict(
-            f"study {study.name!r} has ended otherwise ({study.reason}): more trials alone would not let it go on"
-        )
     study.redescribe(spec)
-    if study.state is StudyState.COMPLETE:
-        study.move(StudyState.RUNNING, None)
+    if study.searched_at is not None:
+        _search_on(tx, study)
     study.note(f"its budget was raised from {present} to {spec.budget_trials} trials")
+
+
+def _search_on(tx: Transaction, study: LockedStudy) -> None:
+    """The search that its trials had ended goes on; what confirms and has not begun may be beaten by what it finds, and
+    is planned again at its end."""
+    because = study.ended_because
+    if because in (EndReason.TRIALS, EndReason.GRID):
+        because = life.fulfilled(study) or life.out_of_time(study, tx.now)
+    if because is not None:
+        words = life.in_words(study, because)
+        raise Conflict(f"study {study.name!r} has ended otherwise ({words}): more trials alone would not let it go on")
+    study.flush()
+    confirming.cancel_waiting(tx, study, "the search goes on")
+    study.searched_at = study.ended_because = None
+    if study.state is not StudyState.PAUSED:
+        life.reopen(study)
 
 
 def extended(spec: StudySpec, trials: int) -> StudySpec:

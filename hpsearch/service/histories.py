@@ -54,6 +54,8 @@ class KeptHistory:
 
 
 def _observation(trial: LockedTrial, spec: StudySpec) -> Observation:
+    if trial.confirms is not None:
+        return trials.unsearched(trial.number, trial.revision)
     return Observation(
         trial.number,
         TrialState(trial.state),

@@ -77,10 +77,10 @@ def _change(
             if study_of_item is None or trial is None or trial.lease_token != item.lease.token:
                 receipts.append(Receipt.LOST)
                 continue
-            before = study_of_item.finished
+            before = study_of_item.over
             receipts.append(change(tx, study_of_item, trial, item))
             if trial.worker and trial.session:
-                finished[trial.worker] = finished.get(trial.worker, 0) + study_of_item.finished - before
+                finished[trial.worker] = finished.get(trial.worker, 0) + study_of_item.over - before
         for study in studies.values():
             life.save(tx, study)
         workers.seen(tx, finished, finished)

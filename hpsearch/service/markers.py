@@ -7,6 +7,7 @@ from hpsearch.store import studies
 from hpsearch.store.database import Database
 from hpsearch.store.locked import LockedStudy
 from hpsearch.store.studies import Marker
+from hpsearch.trials import TrialState
 
 FRESH_SECONDS = 0.05
 """A change made through another server may be overlooked for so long; one made through this server never is."""
@@ -39,7 +40,9 @@ class Markers:
         self._known.pop(name, None)
 
     def _put_study(self, study: LockedStudy) -> None:
-        marker = Marker(study.id, study.revision, study.state, study.best_number)
+        marker = Marker(
+            study.id, study.revision, study.state, study.best_number, study.confirm_counts[TrialState.COMPLETE]
+        )
         self._put(study.name, marker, time.monotonic())
 
     def _put(self, name: str, marker: Marker, at: float) -> None:

@@ -131,6 +131,8 @@ class ServicePort:
                     raise IllegalTransition(f"study {study.name!r} is paused: {study.reason}")
             if study.room is not None and study.room < len(documents):
                 raise BudgetExceeded(f"the budget of {study.name!r} leaves room for {study.room} more trials")
+            if study.slots is not None and study.slots < documents.count(None):
+                raise BudgetExceeded(f"{study.name!r} runs at most {study.spec.max_parallel} trials at a time")
             templates = [_parsed(text) if text else None for text in documents]
             made = [_create(tx, study, template, _holder(request_id)) for template in templates]
             study.flush()  # their rows, for those of their reports
@@ -139,7 +141,7 @@ class ServicePort:
                     document = optuna_rows.document_of(trial.optuna)
                     optuna_rows.set_intermediate(tx, study, trial, document, values)
                     _keep(study, trial, document)
-            life.save(tx, study)
+            life.save(tx, study, confirms=None in documents)  # a copy of a study is as it was
             return [Taken(number=trial.number, token=trial.lease_token) for trial in made]
 
     def take_trial(self, study_id: int, number: int, request_id: str) -> Taken | None:
@@ -238,7 +240,7 @@ def _locked(tx: Transaction, study_id: int) -> LockedStudy:
 def _locked_trial(tx: Transaction, study_id: int, number: int) -> tuple[LockedStudy, LockedTrial]:
     study = _locked(tx, study_id)
     trial = study.trials([number]).get(number)
-    if trial is None:
+    if trial is None or trial.confirms is not None:
         raise TrialNotFound(f"study {study.name!r} has no trial {number}")
     return study, trial
 

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from sqlalchemy.exc import IntegrityError
 
+from hpsearch.confirmation import Confirmation
 from hpsearch.errors import (
     ArtifactNotFound,
     BudgetExceeded,
     Fault,
     HpsearchError,
+    IllegalTransition,
     InvalidInput,
     LeaseLost,
     ObjectiveNotFound,
@@ -27,7 +29,7 @@ from hpsearch.objectives.check import study_faults, with_declared_space
 from hpsearch.objectives.objective import ObjectiveInfo
 from hpsearch.search.distributions import configuration_faults
 from hpsearch.search.feasible import check_satisfiable
-from hpsearch.service import checks, cloning, extending, leased, life, publishing
+from hpsearch.service import checks, cloning, confirmations, extending, leased, life, publishing
 from hpsearch.service.claims import Claim, Claims
 from hpsearch.service.histories import Histories
 from hpsearch.service.markers import Markers
@@ -54,6 +56,7 @@ from hpsearch.trials import (
     Report,
     Result,
     Trial,
+    TrialKind,
     TrialState,
 )
 
@@ -140,10 +143,10 @@ class Service:
         for study_id in overdue:
             with self._database.write() as tx:
                 for study in lock_by_id(tx, [study_id]).values():
-                    if not study.state.has_ended:
-                        life.end(tx, study, StudyState.COMPLETE, "its wall clock has run out")
+                    if study.is_searching and (because := life.out_of_time(study, tx.now)):
+                        life.end_search(tx, study, because)
                         reaped += 1
-                    study.save()
+                    life.save(tx, study)
         return reaped
 
     # --- studies -----------------------------------------------------------------------------------------------------
@@ -184,17 +187,20 @@ class Service:
 
         Raises `StudyNotFound`, `IllegalTransition`.
         """
-        return self._move_study(name, StudyState.PAUSED, "paused by a user")
-
-    def resume_study(self, name: str) -> Study:
-        """Open a paused study again. Raises `StudyNotFound`, `IllegalTransition`."""
-        return self._move_study(name, StudyState.RUNNING, None)
-
-    def _move_study(self, name: str, to: StudyState, reason: str | None) -> Study:
         with self._database.write() as tx:
             study = studies.lock(tx, name)
-            if study.state is not to:
-                study.move(to, reason)
+            if study.state is not StudyState.PAUSED:
+                study.move(StudyState.PAUSED, "paused by a user")
+            return study.save()
+
+    def resume_study(self, name: str) -> Study:
+        """Open a paused study again, where it was. Raises `StudyNotFound`, `IllegalTransition`."""
+        with self._database.write() as tx:
+            study = studies.lock(tx, name)
+            if study.state.has_ended:
+                raise IllegalTransition(f"a {study.state} study cannot become running")
+            if study.state is StudyState.PAUSED:
+                life.reopen(study)
             return study.save()
 
     def stop_study(self, name: str) -> Study:
@@ -205,7 +211,7 @@ class Service:
         with self._database.write() as tx:
             study = studies.lock(tx, name)
             if not study.state.has_ended:
-                life.end(tx, study, StudyState.STOPPED, "stopped by a user")
+                life.stop(tx, study)
             return study.save()
 
     def extend_study(self, name: str, trials: int) -> Study:
@@ -217,7 +223,7 @@ class Service:
         """
         with self._database.write() as tx:
             study = studies.lock(tx, name)
-            extending.extend(study, trials, tx.now)
+            extending.extend(tx, study, trials)
             return life.save(tx, study)
 
     def clone_study(self, name: str, new_name: str, raw: object = None, *, counted: bool = False) -> Clone:
@@ -256,11 +262,27 @@ class Service:
         self._files.discard_study(study_id)
 
     def best(self, name: str) -> Best:
-        """The best complete trial so far; of equals the one that was told first. Raises `StudyNotFound`."""
+        """The best complete trial so far (of equals the one that was told first), and once the study has ended the
+        best configuration on fresh seeds. Raises `StudyNotFound`."""
+        confirmed = None
         with self._database.read() as tx:
             study = studies.find(tx, name)
             trial = None if study.best_number is None else trials.find(tx, study, study.best_number)
-        return Best(study=name, state=study.state, reason=study.reason, trial=trial)
+            if study.state.has_ended and study.confirm_counts.complete:
+                confirmed = next(iter(confirmations.configurations(tx, study)), None)
+        return Best(
+            study=name,
+            state=study.state,
+            reason=study.reason,
+            ended_because=study.ended_because,
+            trial=trial,
+            confirmed=confirmed,
+        )
+
+    def confirmation(self, name: str) -> Confirmation:
+        """What the best configurations are worth on fresh seeds, as far as that is known. Raises `StudyNotFound`."""
+        with self._database.read() as tx:
+            return confirmations.find(tx, studies.find(tx, name))
 
     def events(self, name: str, after: int = 0, limit: int = 1000) -> list[Event]:
         """What happened in a study after a revision. Raises `StudyNotFound`."""
@@ -270,12 +292,17 @@ class Service:
     # --- trials ------------------------------------------------------------------------------------------------------
 
     def list_trials(
-        self, study: str, states: Sequence[TrialState] = (), after: str | None = None, limit: int = 100
+        self,
+        study: str,
+        states: Sequence[TrialState] = (),
+        after: str | None = None,
+        limit: int = 100,
+        kind: TrialKind = TrialKind.SEARCH,
     ) -> Page[Trial]:
-        """Trials by number. Raises `StudyNotFound`, `InvalidInput`."""
+        """Trials by number; those of the search, unless others are meant. Raises `StudyNotFound`, `InvalidInput`."""
         with self._database.read() as tx:
             start, count = checks.cursor_of(after, -1), checks.limit_of(limit)
-            found = trials.page(tx, studies.find(tx, study), start, count, states)
+            found = trials.page(tx, studies.find(tx, study), start, count, states, kind)
         return Page(items=tuple(found), next=str(found[-1].number) if len(found) == limit else None)
 
     def get_trial(self, study: str, number: int) -> Trial:
@@ -360,35 +387,39 @@ class Service:
         """Let failed trials (all, where none is named) be run again, under their numbers: no trial counts twice.
 
         Those that wait or run already are left as they are, so that the same call again is safe. A study that its
-        budget had ended opens again. Raises `StudyNotFound`, `StudyEnded` where it was stopped, and
-        `InvalidInput` where a number is not of a failed trial; then none is run again.
+        budget had ended opens again, and confirms what has become best after it. Raises `StudyNotFound`, `StudyEnded`
+        where it was stopped, and `InvalidInput` where a number is not of a failed trial; then none is run again.
         """
         with self._database.write() as tx:
             locked = studies.lock(tx, study)
             if locked.state is StudyState.STOPPED:
                 raise StudyEnded(f"study {study!r} was stopped")
-            chosen = sorted(set(trials.failed(tx, locked) if numbers is None else numbers))
+            chosen = sorted(set(trials.failed(tx, locked, TrialKind.ALL) if numbers is None else numbers))
             made = list(locked.trials(chosen).values())
             again = {trial.number for trial in made if trial.is_failed or trial.is_open}
             checks.check([Fault(f"numbers.{n}", "is not a failed trial") for n in chosen if n not in again])
             for trial in made:
                 if trial.is_failed:
                     trials.try_again(locked, trial)
-            if made and locked.state is StudyState.COMPLETE:
-                locked.move(StudyState.RUNNING, None)
+            if locked.searched_at is not None and any(trial.confirms is None for trial in made):
+                # the search goes on, and is confirmed anew
+                locked.searched_at = locked.ended_because = None
+            if made and locked.state is not StudyState.PAUSED:
+                life.reopen(locked)
             life.save(tx, locked)
         return [trial.as_trial(locked.spec) for trial in made]
 
-    def export(self, study: str) -> Iterator[Trial]:
-        """Every trial by number, a page at a time. Raises `StudyNotFound` at once."""
+    def export(self, study: str, kind: TrialKind = TrialKind.SEARCH) -> Iterator[Trial]:
+        """Every trial of the search by number (of another kind, where that is meant), a page at a time. Raises
+        `StudyNotFound` at once."""
         found = self.get_study(study)
-        return self._all_trials(found)
+        return self._all_trials(found, kind)
 
-    def _all_trials(self, study: Study) -> Iterator[Trial]:
+    def _all_trials(self, study: Study, kind: TrialKind = TrialKind.SEARCH) -> Iterator[Trial]:
         after = -1
         while True:
             with self._database.read() as tx:
-                found = trials.page(tx, study, after, checks.MAX_PAGE)
+                found = trials.page(tx, study, after, checks.MAX_PAGE, kind=kind)
             yield from found
             if len(found) < checks.MAX_PAGE:
                 return

@@ -38,7 +38,7 @@ class Tables:
             if kept.table is None or kept.table.revision < study.revision:
                 growing = kept.growing
                 with self._database.read() as tx:
-                    growing.update(outcomes.outcomes_since(tx, study.id, growing.revision))
+                    growing.update(outcomes.outcomes_since(tx, study.id, study.spec, growing.revision))
                 growing.revision = max(growing.revision, study.revision)
                 kept.table = growing.table()
             return kept.table

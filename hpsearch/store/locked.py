@@ -12,7 +12,7 @@ from hpsearch.spec import StudySpec
 from hpsearch.store.database import Transaction
 from hpsearch.store.rows import AnyRow, time_of, trial_from
 from hpsearch.store.tables import events, studies, trials
-from hpsearch.studies import Counts, Study, StudyState, check_transition
+from hpsearch.studies import Counts, EndReason, Study, StudyState, check_transition
 from hpsearch.trials import Lease, Trial, TrialState
 from hpsearch.trials import check_transition as check_trial_transition
 
@@ -44,6 +44,11 @@ CHANGING = (
     "finished_at",
 )
 """What a change of a trial's state may change in its row."""
+
+CONFIRM_COUNTS: Mapping[TrialState, str] = {
+    state: f"confirm_{state.value}" for state in TrialState if f"confirm_{state.value}" in studies.c
+}
+"""The columns that count the runs that confirm."""
 
 # built once: SQLAlchemy takes longer to build a statement than SQLite to run it
 _STUDIES_BY_ID = select(studies).where(studies.c.id.in_(bindparam("ids", expanding=True))).order_by(studies.c.id)
@@ -87,6 +92,8 @@ class LockedTrial:
     lease_seconds: float | None
     lease_ends_at: float | None
     request_id: str | None
+    confirms: int | None
+    seed: int | None
     revision: int
     created_at: float
     started_at: float | None
@@ -100,6 +107,11 @@ class LockedTrial:
     @property
     def is_running(self) -> bool:
         return self.state == TrialState.RUNNING.value
+
+    @property
+    def claimed_at(self) -> float:
+        """When its present claim began; a script of Optuna's may say that it started before it was there."""
+        return self.created_at if self.started_at is None else max(self.started_at, self.created_at)
 
     @property
     def is_failed(self) -> bool:
@@ -140,10 +152,17 @@ class LockedStudy:
         self.reason: str | None = row.reason
         self.revision: int = row.revision
         self.counts = Counter({state: getattr(row, state.value) for state in TrialState})
+        self.confirm_counts = Counter({state: getattr(row, name) for state, name in CONFIRM_COUNTS.items()})
         self.best_number: int | None = row.best_number
         self.best_value: float | None = row.best_value
+        self.compute_seconds: float = row.compute_seconds
+        self.confirm_seconds: float = row.confirm_seconds
+        self.improved_at: int = row.improved_at
+        self._claimed_from: float = row.claimed_from
         self.started_at: float | None = row.started_at
+        self.searched_at: float | None = row.searched_at
         self.ended_at: float | None = row.ended_at
+        self.ended_because = None if row.ended_because is None else EndReason(row.ended_because)
         self.optuna: str | None = row.optuna
         self._written = self._values()
 
@@ -154,7 +173,12 @@ class LockedStudy:
     @property
     def next_number(self) -> int:
         """Trials are never removed, so their count is the next one's number."""
-        return self.counts.total()
+        return self.counts.total() + self.confirm_counts.total()
+
+    @property
+    def is_searching(self) -> bool:
+        """Whether the search has not ended yet; it may be paused."""
+        return self.searched_at is None and not self.state.has_ended
 
     @property
     def finished(self) -> int:
@@ -162,11 +186,37 @@ class LockedStudy:
         return sum(count for state, count in self.counts.items() if state.is_finished)
 
     @property
+    def is_confirming(self) -> bool:
+        """Whether runs that confirm wait or run."""
+        return self.confirm_counts[TrialState.WAITING] + self.confirm_counts[TrialState.RUNNING] > 0
+
+    @property
+    def over(self) -> int:
+        """Trials that are finished, those that confirm among them."""
+        return self.finished + sum(count for state, count in self.confirm_counts.items() if state.is_finished)
+
+    @property
     def room(self) -> int | None:
-        """How many more trials the budget allows; None where it sets no number."""
+        """How many more trials the search may have; None where the budget sets no number."""
+        if self.searched_at is not None:
+            return 0
         if self.spec.budget_trials is None:
             return None
-        return self.spec.budget_trials - (self.next_number - self.counts[TrialState.CANCELLED])
+        return self.spec.budget_trials - (self.counts.total() - self.counts[TrialState.CANCELLED])
+
+    @property
+    def slots(self) -> int | None:
+        """How many more trials may run now; None where there is no limit."""
+        if self.spec.max_parallel is None:
+            return None
+        running = self.counts[TrialState.RUNNING] + self.confirm_counts[TrialState.RUNNING]
+        return max(0, self.spec.max_parallel - running)
+
+    @property
+    def spent_seconds(self) -> float:
+        """For how long trials of the search have been held, those that run now among them."""
+        age: float = self._tx.now - self._row.created_at
+        return self.compute_seconds + max(0.0, self.counts[TrialState.RUNNING] * age - self._claimed_from)
 
     # --- trials ------------------------------------------------------------------------------------------------------
 
@@ -180,16 +230,38 @@ class LockedStudy:
 
     def add(self, trial: LockedTrial) -> None:
         """A new trial, in the state that it says."""
-        trial.revision = self._next_revision(None, TrialState(trial.state))
+        trial.revision = self._next_revision(trial, None, TrialState(trial.state))
         self._trials[trial.number] = trial
         self._new[trial.number] = trial
+        if trial.is_running:
+            self._begin_claim(trial)
         self._record(trial)
 
     def change(self, trial: LockedTrial, to: TrialState, **values: Any) -> None:
         """Change a trial's state, and what else changes with it. Raises `IllegalTransition`."""
-        trial.__dict__.update(values, revision=self._next_revision(TrialState(trial.state), to), state=to.value)
+        if trial.is_running:
+            self._end_claim(trial)
+        trial.__dict__.update(values, revision=self._next_revision(trial, TrialState(trial.state), to), state=to.value)
+        if trial.is_running:
+            self._begin_claim(trial)
         self._changed[trial.number] = trial
         self._record(trial)
+
+    def _begin_claim(self, trial: LockedTrial) -> None:
+        if trial.confirms is None:
+            self._claimed_from += trial.claimed_at - self._row.created_at
+
+    def _end_claim(self, trial: LockedTrial) -> None:
+        """Count the time for which a running trial was held: until now, or until its lease ended."""
+        until = self._tx.now if trial.lease_ends_at is None else min(self._tx.now, trial.lease_ends_at)
+        held = max(0.0, until - trial.claimed_at)
+        if trial.confirms is not None:
+            self.confirm_seconds += held
+            return
+        self.compute_seconds += held
+        self._claimed_from -= trial.claimed_at - self._row.created_at
+        if self.counts[TrialState.RUNNING] == 1:  # none is left: what rounding has added up goes
+            self._claimed_from = 0.0
 
     def rewrite(self, trial: LockedTrial, **values: Any) -> None:
         """Change what a script of Optuna's says of a trial whose state stays as it is."""
@@ -198,11 +270,12 @@ class LockedStudy:
         self._rewritten[trial.number] = trial
         self.changes[trial.number] = trial
 
-    def _next_revision(self, present: TrialState | None, to: TrialState) -> int:
+    def _next_revision(self, trial: LockedTrial, present: TrialState | None, to: TrialState) -> int:
+        counts = self.counts if trial.confirms is None else self.confirm_counts
         if present is not None:
             check_trial_transition(present, to)
-            self.counts[present] -= 1
-        self.counts[to] += 1
+            counts[present] -= 1
+        counts[to] += 1
         self.revision += 1
         return self.revision
 
@@ -246,7 +319,7 @@ class LockedStudy:
         """Keep a complete trial as the best if it is better than the one before; of equals the earlier told stays."""
         sign = 1 if self.spec.objective.direction == "maximize" else -1
         if self.best_value is None or sign * value > sign * self.best_value:
-            self.best_number, self.best_value = number, value
+            self.best_number, self.best_value, self.improved_at = number, value, self.finished
 
     def flush(self) -> None:
         """Write what changed of the trials, so that queries of this transaction see it."""
@@ -287,10 +360,17 @@ class LockedStudy:
             "revision": self.revision,
             "best_number": self.best_number,
             "best_value": self.best_value,
+            "compute_seconds": self.compute_seconds,
+            "confirm_seconds": self.confirm_seconds,
+            "claimed_from": self._claimed_from,
+            "improved_at": self.improved_at,
             "started_at": self.started_at,
             "ends_at": None if wall_clock is None or self.started_at is None else self.started_at + wall_clock,
+            "searched_at": self.searched_at,
             "ended_at": self.ended_at,
+            "ended_because": self.ended_because and self.ended_because.value,
             **{state.value: self.counts[state] for state in TrialState},
+            **{name: self.confirm_counts[state] for state, name in CONFIRM_COUNTS.items()},
         }
 
     def _as_study(self) -> Study:
@@ -299,12 +379,17 @@ class LockedStudy:
             spec=self.spec,
             state=self.state,
             reason=self.reason,
+            ended_because=self.ended_because,
             counts=Counts(**{state.value: self.counts[state] for state in TrialState}),
+            confirm_counts=Counts(**{state.value: self.confirm_counts[state] for state in CONFIRM_COUNTS}),
+            compute_seconds=self.compute_seconds,
+            confirm_seconds=self.confirm_seconds,
             best_number=self.best_number,
             best_value=self.best_value,
             revision=self.revision,
             created_at=datetime.fromtimestamp(self._row.created_at, UTC),
             started_at=time_of(self.started_at),
+            searched_at=time_of(self.searched_at),
             ended_at=time_of(self.ended_at),
         )
 

@@ -33,6 +33,7 @@ LARGEST = 1.7976931348623157e308
 _CHANGED = (
     select(trials)
     .where(trials.c.study_id == bindparam("study"), trials.c.revision > bindparam("revision"))
+    .where(trials.c.confirms.is_(None))  # runs that confirm are no trials of the search
     .order_by(trials.c.revision)
     .limit(bindparam("limit"))
 )
@@ -101,7 +102,7 @@ def changed_trials(tx: Transaction, study_id: int, revision: int, limit: int) ->
 def find_trial(tx: Transaction, study_id: int, number: int) -> OptunaTrial:
     """Raises `TrialNotFound`."""
     row = tx.connection.execute(
-        select(trials).where(trials.c.study_id == study_id, trials.c.number == number)
+        select(trials).where(trials.c.study_id == study_id, trials.c.number == number, trials.c.confirms.is_(None))
     ).one_or_none()
     if row is None:
         raise TrialNotFound(f"the study with the id {study_id} has no trial {number}")

@@ -1,12 +1,14 @@
 """What analyses read: trials' outcomes, and the curves of some. Nothing here is locked or written."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from sqlalchemy import bindparam, func, or_, select
 
 from hpsearch.insights import Outcome
+from hpsearch.spec import StudySpec
 from hpsearch.store.database import Transaction
-from hpsearch.store.rows import trial_of
+from hpsearch.store.rows import trial_of, violations_of
 from hpsearch.store.tables import reports, trials
 from hpsearch.studies import Study
 from hpsearch.trials import Trial, TrialState
@@ -29,8 +31,10 @@ _SINCE = (
         trials.c.revision,
     )
     .where(trials.c.study_id == bindparam("study"), trials.c.revision > bindparam("revision"))
+    .where(trials.c.confirms.is_(None))
     .order_by(trials.c.revision)
 )
+_SINCE_AND_MEASURED = _SINCE.add_columns(trials.c.metrics)
 _SOME = select(trials).where(
     trials.c.study_id == bindparam("study"), trials.c.number.in_(bindparam("numbers", expanding=True))
 )
@@ -58,11 +62,16 @@ _CURVES = (
 )
 
 
-def outcomes_since(tx: Transaction, study_id: int, revision: int) -> Iterator[Outcome]:
-    """Trials that changed their state after a revision, each as it is now."""
-    rows = tx.connection.execution_options(yield_per=PAGE).execute(_SINCE, {"study": study_id, "revision": revision})
-    for number, state, parameters, values, *rest in rows:
-        yield Outcome(number, TrialState(state), parameters, values[0] if values else None, *rest)
+def outcomes_since(tx: Transaction, study_id: int, spec: StudySpec, revision: int) -> Iterator[Outcome]:
+    """Trials of the search that changed their state after a revision, each as it is now."""
+    query = _SINCE_AND_MEASURED if spec.constraints else _SINCE
+    rows = tx.connection.execution_options(yield_per=PAGE).execute(query, {"study": study_id, "revision": revision})
+    for row in rows:
+        number, state, parameters, values, *rest = row[: len(_SINCE.selected_columns)]
+        found = Outcome(number, TrialState(state), parameters, values[0] if values else None, *rest)
+        if spec.constraints and violations_of(row._asdict(), spec):
+            found = replace(found, is_feasible=False)
+        yield found
 
 
 def trials_of(tx: Transaction, study: Study, numbers: Sequence[int]) -> list[Trial]:

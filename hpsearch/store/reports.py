@@ -25,10 +25,15 @@ _ON_RECORD = select(reports.c.decision).where(
     reports.c.step == bindparam("step"),
     reports.c.attempt == bindparam("attempt"),
 )
+# what confirms is held against nothing; within the index trials_confirming, of a handful of trials or none
+OF_SEARCH = reports.c.number.not_in(
+    select(trials.c.number).where(trials.c.study_id == bindparam("study"), trials.c.confirms.is_not(None))
+)
 _OTHERS_AT_STEP = (
     (reports.c.study_id == bindparam("study"))
     & (reports.c.step == bindparam("step"))
     & (reports.c.number != bindparam("number"))
+    & OF_SEARCH
 )
 _AT_STEP = select(reports.c.number, reports.c.value).where(_OTHERS_AT_STEP)
 _AT_STEP_IN_STATES = _AT_STEP.join(
@@ -74,6 +79,7 @@ class Reported:
         self.pruning: dict[str, Any] | None = row.pruning
         self.rung: int | None = row.rung
         self.rung_value: float | None = row.rung_value
+        self.confirms: int | None = row.confirms
 
     @property
     def _key(self) -> dict[str, int]:

@@ -33,7 +33,8 @@ def trial_from(columns: Mapping[str, Any], study: StudySpec) -> Trial:
         number=columns["number"],
         state=TrialState(columns["state"]),
         parameters=columns["parameters"],
-        seed=trial_seed(study.seed, columns["number"]),
+        seed=seed_of(columns, study),
+        confirms=columns["confirms"],
         values=tuple(values) if values else None,
         value=values[0] if values else None,
         metrics=columns["metrics"],
@@ -67,6 +68,12 @@ def violations_of(columns: Mapping[str, Any], study: StudySpec) -> dict[str, flo
 
 
 _TOLD = (TrialState.COMPLETE.value, TrialState.PRUNED.value)
+
+
+def seed_of(columns: Mapping[str, Any], study: StudySpec) -> int:
+    """A trial's seed: its own where it has one on record, otherwise the one of its number."""
+    seed: int | None = columns["seed"]
+    return trial_seed(study.seed, columns["number"]) if seed is None else seed
 
 
 def intermediate_of(row: AnyRow) -> Intermediate:

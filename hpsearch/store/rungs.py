@@ -9,6 +9,7 @@ from hpsearch.spec import Direction
 from hpsearch.store.artifacts import CHECKPOINTS
 from hpsearch.store.database import Transaction
 from hpsearch.store.locked import LockedStudy, LockedTrial
+from hpsearch.store.reports import OF_SEARCH
 from hpsearch.store.tables import artifacts, reports, trials
 from hpsearch.trials import TrialState
 
@@ -26,7 +27,9 @@ _LEADERS: Mapping[str, Any] = {
     .limit(bindparam("limit"))
     for direction, order in (("minimize", trials.c.rung_value), ("maximize", trials.c.rung_value.desc()))
 }
-_REACHED = select(func.count()).where(reports.c.study_id == bindparam("study"), reports.c.step == bindparam("rung"))
+_REACHED = select(func.count()).where(
+    reports.c.study_id == bindparam("study"), reports.c.step == bindparam("rung"), OF_SEARCH
+)
 _BETTER: Mapping[str, Any] = {
     "minimize": _REACHED.where(reports.c.value < bindparam("value")),
     "maximize": _REACHED.where(reports.c.value > bindparam("value")),

@@ -4,31 +4,57 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import bindparam, delete, insert, or_, select
+from sqlalchemy import and_, bindparam, delete, insert, or_, select
 
 from hpsearch.errors import StudyNotFound, near
 from hpsearch.spec import StudySpec
 from hpsearch.store.database import Transaction
-from hpsearch.store.locked import LockedStudy, lock_by_name, spec_of
+from hpsearch.store.locked import CONFIRM_COUNTS, LockedStudy, lock_by_name, spec_of
 from hpsearch.store.rows import AnyRow, time_of
 from hpsearch.store.tables import events, studies
-from hpsearch.studies import Counts, Study, StudyState
+from hpsearch.studies import Counts, EndReason, Study, StudyState
 from hpsearch.trials import TrialState
 
 _BY_NAME = select(studies).where(studies.c.name == bindparam("name"))
-_MARKERS = select(studies.c.name, studies.c.id, studies.c.revision, studies.c.state, studies.c.best_number).where(
-    studies.c.name.in_(bindparam("names", expanding=True))
-)
+_MARKERS = select(
+    studies.c.name,
+    studies.c.id,
+    studies.c.revision,
+    studies.c.state,
+    studies.c.best_number,
+    studies.c.confirm_complete,
+).where(studies.c.name.in_(bindparam("names", expanding=True)))
 _CREATED = sum((studies.c[state.value] for state in TrialState if state != TrialState.CANCELLED), start=0)
+_IS_SEARCHING = and_(
+    studies.c.state == StudyState.RUNNING.value, or_(studies.c.ends_at.is_(None), studies.c.ends_at > bindparam("now"))
+)
+_HAS_ROOM = and_(_IS_SEARCHING, or_(studies.c.budget_trials.is_(None), studies.c.budget_trials > _CREATED))
+_MAY_PROMOTE = and_(_IS_SEARCHING, studies.c.paused > 0)
 _OPEN = (
     select(studies)
     .where(
-        studies.c.state == StudyState.RUNNING.value,
+        studies.c.state.in_([state.value for state in StudyState if state.is_open]),
         studies.c.objective.in_(bindparam("objectives", expanding=True)),
     )
-    .where(or_(studies.c.budget_trials.is_(None), studies.c.budget_trials > _CREATED, studies.c.paused > 0))
-    .where(or_(studies.c.ends_at.is_(None), studies.c.ends_at > bindparam("now")))
-    .order_by(studies.c.running, studies.c.id)
+    .where(or_(studies.c.waiting + studies.c.confirm_waiting > 0, _HAS_ROOM, _MAY_PROMOTE))
+    .where(
+        or_(studies.c.max_parallel.is_(None), studies.c.max_parallel > studies.c.running + studies.c.confirm_running)
+    )
+    .order_by(studies.c.id)
+)
+_OVERDUE = (
+    select(studies.c.id)
+    .where(studies.c.state.in_((StudyState.RUNNING.value, StudyState.PAUSED.value)), studies.c.searched_at.is_(None))
+    .where(
+        or_(
+            studies.c.ends_at <= bindparam("now"),
+            studies.c.compute_seconds
+            + studies.c.running * (bindparam("now") - studies.c.created_at)
+            - studies.c.claimed_from
+            >= studies.c.budget_compute,
+        )
+    )
+    .order_by(studies.c.id)
 )
 
 
@@ -38,12 +64,17 @@ def _study_of(row: AnyRow) -> Study:
         spec=spec_of(row.spec),
         state=StudyState(row.state),
         reason=row.reason,
+        ended_because=None if row.ended_because is None else EndReason(row.ended_because),
         counts=Counts(**{state.value: getattr(row, state.value) for state in TrialState}),
+        confirm_counts=Counts(**{state.value: getattr(row, name) for state, name in CONFIRM_COUNTS.items()}),
+        compute_seconds=row.compute_seconds,
+        confirm_seconds=row.confirm_seconds,
         best_number=row.best_number,
         best_value=row.best_value,
         revision=row.revision,
         created_at=datetime.fromtimestamp(row.created_at, UTC),
         started_at=time_of(row.started_at),
+        searched_at=time_of(row.searched_at),
         ended_at=time_of(row.ended_at),
     )
 
@@ -81,6 +112,8 @@ def create(tx: Transaction, spec: StudySpec) -> Study:
             objective=spec.objective.name,
             spec=spec.model_dump_json(),
             budget_trials=spec.budget_trials,
+            budget_compute=spec.budget.compute_seconds,
+            max_parallel=spec.max_parallel,
             state=StudyState.RUNNING.value,
             revision=1,
             created_at=tx.now,
@@ -112,27 +145,26 @@ class Marker:
     revision: int
     state: StudyState
     best_number: int | None
+    confirmed: int = 0
+    """Complete runs that confirm."""
 
 
 def markers(tx: Transaction, names: Collection[str]) -> dict[str, Marker]:
     """Where studies stand, in one read; those that are not there are left out."""
     rows = tx.connection.execute(_MARKERS, {"names": list(names)})
-    return {name: Marker(id_, revision, StudyState(state), best) for name, id_, revision, state, best in rows}
+    return {
+        name: Marker(id_, revision, StudyState(state), best, confirmed)
+        for name, id_, revision, state, best, confirmed in rows
+    }
 
 
 def open_to(tx: Transaction, objectives: Collection[str]) -> list[Study]:
-    """Running studies of these objectives whose budget allows another trial, or where some pause that may be promoted;
-    the least served first."""
+    """Open studies of these objectives that have a trial waiting, or one that pauses and may be promoted, or whose
+    budget allows another one, unless as many run already as may."""
     rows = tx.connection.execute(_OPEN, {"objectives": list(objectives), "now": tx.now}) if objectives else ()
     return [_study_of(row) for row in rows]
 
 
 def overdue(tx: Transaction) -> list[int]:
-    """Ids of studies whose wall clock has run out."""
-    rows = tx.connection.execute(
-        select(studies.c.id)
-        .where(studies.c.state.in_((StudyState.RUNNING.value, StudyState.PAUSED.value)))
-        .where(studies.c.ends_at <= tx.now)
-        .order_by(studies.c.id)
-    )
-    return list(rows.scalars())
+    """Ids of studies whose search has run out of its wall clock or its compute."""
+    return list(tx.connection.execute(_OVERDUE, {"now": tx.now}).scalars())

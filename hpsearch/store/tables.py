@@ -40,12 +40,29 @@ studies = Table(
     Column("pruned", BigInteger, nullable=False),
     Column("failed", BigInteger, nullable=False),
     Column("cancelled", BigInteger, nullable=False),
+    # runs that confirm the best configurations: none of the counts above
+    Column("confirm_waiting", BigInteger, nullable=False, server_default="0"),
+    Column("confirm_running", BigInteger, nullable=False, server_default="0"),
+    Column("confirm_complete", BigInteger, nullable=False, server_default="0"),
+    Column("confirm_pruned", BigInteger, nullable=False, server_default="0"),
+    Column("confirm_failed", BigInteger, nullable=False, server_default="0"),
+    Column("confirm_cancelled", BigInteger, nullable=False, server_default="0"),
+    Column("max_parallel", BigInteger),
+    Column("budget_compute", Double),
+    Column("compute_seconds", Double, nullable=False, server_default="0"),  # of the search's claims that are over
+    Column("confirm_seconds", Double, nullable=False, server_default="0"),  # of those that confirm
+    # when the search's running trials were claimed, in seconds after created_at, summed: what they have spent so far
+    # is running * (now - created_at) less this
+    Column("claimed_from", Double, nullable=False, server_default="0"),
+    Column("improved_at", BigInteger, nullable=False, server_default="0"),  # finished trials when the best was told
     Column("best_number", BigInteger),
     Column("best_value", Double),
     Column("created_at", Double, nullable=False),
     Column("started_at", Double),
     Column("ends_at", Double),  # started_at + the budget's wall clock
+    Column("searched_at", Double),  # the search's end; what comes after confirms
     Column("ended_at", Double),
+    Column("ended_because", Text),
     Column("optuna", Text),  # what Optuna's storage interface knows beyond these columns (search/storage.py)
     Index("studies_by_state", "state", "id"),
     sqlite_autoincrement=True,  # the id of a deleted study is never given again
@@ -60,6 +77,8 @@ trials = Table(
     Column("parameters", Json, nullable=False),
     Column("sampler_attributes", Json, nullable=False),
     Column("enqueued", Boolean, nullable=False),
+    Column("confirms", BigInteger),  # the searched trial whose configuration it has; none for trials of the search
+    Column("seed", BigInteger),  # where it is not the one that the number gives
     Column("values", Json),
     Column("metrics", Json, nullable=False),
     Column("reason", Text),
@@ -107,6 +126,13 @@ trials = Table(
         "rung_value",
         postgresql_where=text("state = 'paused'"),
         sqlite_where=text("state = 'paused'"),
+    ),
+    Index(
+        "trials_confirming",
+        "study_id",
+        "number",
+        postgresql_where=text("confirms IS NOT NULL"),
+        sqlite_where=text("confirms IS NOT NULL"),
     ),
     Index(
         "trials_by_request",

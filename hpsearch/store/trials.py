@@ -15,7 +15,7 @@ from hpsearch.store.locked import LockedStudy, LockedTrial, new_trial
 from hpsearch.store.rows import AnyRow, trial_of, violations_of
 from hpsearch.store.tables import studies, trials
 from hpsearch.studies import Study, StudyState
-from hpsearch.trials import Lease, Observation, Result, Suggestion, Trial, TrialState, has_diverged
+from hpsearch.trials import Lease, Observation, Result, Suggestion, Trial, TrialKind, TrialState, has_diverged
 
 PAGE = 2000
 """Rows read at a time where all are wanted."""
@@ -41,6 +41,7 @@ class Holder:
 
 _RUNNING, _WAITING = TrialState.RUNNING.value, TrialState.WAITING.value
 
+_CONFIRMS = trials.c.confirms.is_not(None)
 _ONE = select(trials).where(trials.c.study_id == bindparam("study"), trials.c.number == bindparam("number"))
 _OBSERVED = (
     select(
@@ -53,6 +54,7 @@ _OBSERVED = (
         trials.c.sampler_attributes,
         trials.c.revision,
         case((trials.c.state == TrialState.FAILED.value, trials.c.reason)),
+        trials.c.confirms,
     )
     .where(trials.c.study_id == bindparam("study"), trials.c.revision > bindparam("revision"))
     .order_by(trials.c.revision)
@@ -61,17 +63,6 @@ _OBSERVED_AND_MEASURED = _OBSERVED.add_columns(trials.c.metrics)
 _KEYS = select(trials.c.study_id, trials.c.number).order_by(trials.c.study_id, trials.c.number)
 _HELD = _KEYS.add_columns(trials.c.worker, trials.c.lease_token).where(
     trials.c.state == _RUNNING, trials.c.worker.in_(bindparam("workers", expanding=True))
-)
-_WAITING_FOR = (
-    _KEYS.add_columns(studies.c.objective)
-    .join(studies, studies.c.id == trials.c.study_id)
-    .where(
-        trials.c.state == _WAITING,
-        studies.c.state == StudyState.RUNNING.value,
-        studies.c.objective.in_(bindparam("objectives", expanding=True)),
-        studies.c.waiting > 0,
-    )
-    .limit(bindparam("limit"))
 )
 _WAITING_OF = (
     select(trials.c.number)
@@ -115,9 +106,18 @@ def find(tx: Transaction, study: Study, number: int) -> Trial:
     return trial_of(row, study.spec)
 
 
-def page(tx: Transaction, study: Study, after: int, limit: int, states: Collection[TrialState] = ()) -> list[Trial]:
+def page(
+    tx: Transaction,
+    study: Study,
+    after: int,
+    limit: int,
+    states: Collection[TrialState] = (),
+    kind: TrialKind = TrialKind.ALL,
+) -> list[Trial]:
     """Trials with numbers above `after`, in their order; all states where none is named."""
     query = select(trials).where(trials.c.study_id == study.id, trials.c.number > after)
+    if kind is not TrialKind.ALL:
+        query = query.where(_CONFIRMS if kind is TrialKind.CONFIRM else trials.c.confirms.is_(None))
     if states:
         query = query.where(trials.c.state.in_([state.value for state in states]))
     rows = tx.connection.execute(query.order_by(trials.c.number).limit(limit))
@@ -125,12 +125,15 @@ def page(tx: Transaction, study: Study, after: int, limit: int, states: Collecti
 
 
 def observations_since(tx: Transaction, study_id: int, spec: StudySpec, revision: int) -> Iterator[Observation]:
-    """Trials that changed their state after a revision, each as it is now."""
+    """Trials that changed their state after a revision, each as it is now; of runs that confirm their numbers alone."""
     query = _OBSERVED_AND_MEASURED if spec.constraints else _OBSERVED
     rows = tx.connection.execution_options(yield_per=PAGE).execute(query, {"study": study_id, "revision": revision})
     for row in rows:
-        *known, reason = row[: len(_OBSERVED.selected_columns)]
+        *known, reason, confirms = row[: len(_OBSERVED.selected_columns)]
         number, state, parameters, values, last_step, last_value, remembered, changed_at = known
+        if confirms is not None:
+            yield unsearched(number, changed_at)
+            continue
         at = TrialState(state)
         lost = has_diverged(at, reason)
         found = Observation(number, at, parameters, values, last_step, last_value, remembered, changed_at, lost)
@@ -139,20 +142,24 @@ def observations_since(tx: Transaction, study_id: int, spec: StudySpec, revision
         yield found
 
 
+def unsearched(number: int, revision: int) -> Observation:
+    """A run that confirms, to the search: a number that is taken, and nothing else."""
+    return Observation(number, TrialState.CANCELLED, {}, None, None, None, {}, revision)
+
+
 def held_by(tx: Transaction, workers: Collection[str]) -> list[AnyRow]:
     """(study_id, number, worker, lease_token) of what workers hold."""
     return list(tx.connection.execute(_HELD, {"workers": list(workers)})) if workers else []
 
 
-def waiting_for(tx: Transaction, objectives: Collection[str], limit: int) -> list[AnyRow]:
-    """(study_id, number, objective) of trials that wait, of running studies of these objectives. Read without a lock:
-    `take` looks again."""
-    return list(tx.connection.execute(_WAITING_FOR, {"objectives": list(objectives), "limit": limit}))
+def waiting(tx: Transaction, study_id: int, limit: int) -> list[int]:
+    """Numbers of a study's waiting trials, the first first. Read without a lock: `take` looks again."""
+    return list(tx.connection.execute(_WAITING_OF, {"study": study_id, "limit": limit}).scalars())
 
 
 def waiting_of(tx: Transaction, study: LockedStudy, limit: int) -> list[int]:
     """Numbers of a study's waiting trials, the first first."""
-    if not study.counts[TrialState.WAITING]:
+    if not study.counts[TrialState.WAITING] + study.confirm_counts[TrialState.WAITING]:
         return []
     return list(tx.connection.execute(_WAITING_OF, {"study": study.id, "limit": limit}).scalars())
 
@@ -232,7 +239,8 @@ def lease_values(tx: Transaction, holder: Holder, attempt: int) -> dict[str, Any
 
 
 def take(tx: Transaction, study: LockedStudy, trial: LockedTrial, holder: Holder) -> bool:
-    """Lease a waiting trial, or give a worker its own live one again; False where another was faster.
+    """Lease a waiting trial, or give a worker its own live one again; False where another was faster, or as many run as
+    may.
 
     A worker that comes back as a new process (another session) has crashed on what it held.
     """
@@ -242,7 +250,7 @@ def take(tx: Transaction, study: LockedStudy, trial: LockedTrial, holder: Holder
             return True
         if hand_back(tx, study, trial, "its worker was started again", crashed=True) is not TrialState.WAITING:
             return False
-    elif trial.state != _WAITING or study.state is not StudyState.RUNNING:
+    elif trial.state != _WAITING or not study.state.is_open or study.slots == 0:
         return False
     _lease(tx, study, trial, holder)
     return True
@@ -250,7 +258,9 @@ def take(tx: Transaction, study: LockedStudy, trial: LockedTrial, holder: Holder
 
 def promote(tx: Transaction, study: LockedStudy, trial: LockedTrial, rung: int, holder: Holder) -> bool:
     """Lease a trial that pauses at a rung; False where another was faster."""
-    if trial.state != TrialState.PAUSED.value or trial.rung != rung or study.state is not StudyState.RUNNING:
+    if trial.state != TrialState.PAUSED.value or trial.rung != rung:
+        return False
+    if study.state is not StudyState.RUNNING or study.slots == 0:
         return False
     _lease(tx, study, trial, holder)
     return True
@@ -317,7 +327,8 @@ def finish(tx: Transaction, study: LockedStudy, trial: LockedTrial, result: Resu
         lease_ends_at=None,
         finished_at=tx.now,
     )
-    if result.state is TrialState.COMPLETE and values and not violations_of(vars(trial), study.spec):
+    is_searched = result.state is TrialState.COMPLETE and trial.confirms is None
+    if is_searched and values and not violations_of(vars(trial), study.spec):
         study.offer_best(trial.number, values[0])
 
 
@@ -329,13 +340,14 @@ def was_told(trial: LockedTrial, result: Result) -> bool:
     return same_state and same_values and same_reason and trial.metrics == dict(result.metrics)
 
 
-def failed(tx: Transaction, study: LockedStudy) -> dict[int, str | None]:
+def failed(tx: Transaction, study: LockedStudy, kind: TrialKind) -> dict[int, str | None]:
     """The reasons of a study's failed trials, by number; those of this transaction are not among them yet."""
-    rows = tx.connection.execute(
-        select(trials.c.number, trials.c.reason)
-        .where(trials.c.study_id == study.id, trials.c.state == TrialState.FAILED.value)
-        .order_by(trials.c.number)
+    query = select(trials.c.number, trials.c.reason).where(
+        trials.c.study_id == study.id, trials.c.state == TrialState.FAILED.value
     )
+    if kind is TrialKind.SEARCH:
+        query = query.where(trials.c.confirms.is_(None))
+    rows = tx.connection.execute(query.order_by(trials.c.number))
     return {row.number: row.reason for row in rows}
 
 
@@ -352,13 +364,12 @@ def try_again(study: LockedStudy, trial: LockedTrial) -> None:
     study.change(trial, TrialState.WAITING, **changes)
 
 
-def cancel_all(tx: Transaction, study: LockedStudy, reason: str) -> None:
-    """End what has not ended, at once: the leases are dead from here on."""
-    open_ones = tx.connection.execute(
-        select(trials.c.number)
-        .where(trials.c.study_id == study.id, trials.c.state.in_((_WAITING, _RUNNING)))
-        .order_by(trials.c.number)
-    )
+def cancel_all(tx: Transaction, study: LockedStudy, reason: str, kind: TrialKind) -> None:
+    """End what has not ended (of the search alone, or all), at once: the leases are dead from here on."""
+    query = select(trials.c.number).where(trials.c.study_id == study.id, trials.c.state.in_((_WAITING, _RUNNING)))
+    if kind is TrialKind.SEARCH:
+        query = query.where(trials.c.confirms.is_(None))
+    open_ones = tx.connection.execute(query.order_by(trials.c.number))
     for trial in study.trials(open_ones.scalars().all()).values():
         if trial.is_open:
             study.change(trial, TrialState.CANCELLED, reason=reason, lease_ends_at=None, finished_at=tx.now)

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from hpsearch.trials import TrialState
+from hpsearch.studies import StudyState
+from hpsearch.trials import TrialKind, TrialState
 from tests.acceptance.conftest import Cluster, digits_study
 from tests.waiting import wait_until
 
@@ -94,3 +95,34 @@ def test_a_worker_told_to_stop_hands_its_trial_back(make_cluster: MakeCluster) -
     trial = study.trial(0)
     assert trial.state is TrialState.WAITING
     assert trial.attempt == 1
+
+
+def test_a_worker_killed_while_it_confirms_costs_no_run(make_cluster: MakeCluster, postgresql_url: str) -> None:
+    cluster = make_cluster(postgresql_url)
+    cluster.start_server()
+    settings = {"dataset": "digits", "max_epochs": 12, "hidden_layers": 1, "batch_size": 16}
+    objective = digits_study()["objective"] | {"settings": settings}
+    study = cluster.client.create_study(
+        digits_study(budget={"trials": 3}, confirm={"top": 2, "seeds": 2}, objective=objective)
+    )
+    doomed = cluster.start_worker("doomed")
+
+    def caught_in_the_middle() -> Any:
+        return next((run for run in study.trials(TrialState.RUNNING, kind=TrialKind.CONFIRM) if run.last_step), None)
+
+    lost = wait_until(caught_in_the_middle, "a run that confirms is on its way", 120)
+    assert study.refresh().state is StudyState.CONFIRMING
+    kill(doomed)
+    cluster.start_worker("heir")
+    best = study.wait(timeout=120)
+    runs = {run.number: run for run in study.trials(kind=TrialKind.CONFIRM)}
+    assert Counter(run.state for run in runs.values()) == {TrialState.COMPLETE: 4}
+    again = runs[lost.number]
+    assert (again.worker, again.attempt, again.seed) == ("heir", 2, lost.seed)
+    assert [report.step for report in study.reports(lost.number)] == list(range(1, (again.last_step or 0) + 1))
+    counts = study.info.counts, study.info.confirm_counts
+    assert (counts[0].finished, counts[1].complete) == (3, 4)
+    assert best.trial
+    assert best.confirmed
+    assert (best.trial.number < 3, best.confirmed.n, best.confirmed.metrics["test_accuracy"].n) == (True, 2, 2)
+    assert best.confirmed.best_run in runs

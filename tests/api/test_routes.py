@@ -10,7 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hpsearch.errors import InvalidSpec
 from hpsearch.service import Service
+from hpsearch.spec import parse_study
 from hpsearch.trials import Result, TrialState
 from tests.conftest import loop_study, toy_study
 
@@ -267,3 +269,48 @@ def test_a_value_that_is_not_finite_is_refused_with_how_to_say_it(http: httpx.Cl
         "/api/v1/studies/bowl/trials/0/tell", json={"token": token, "state": "failed", "reason": "diverged: nan"}
     )
     assert (told.status_code, told.json()["state"], told.json()["diverged"]) == (200, "failed", True)
+
+
+def test_best_says_which_of_the_two_it_means_and_its_tag_changes(http: httpx.Client) -> None:
+    http.post("/api/v1/studies", json=loop_study(budget={"trials": 2}, confirm={"top": 1, "seeds": 2}))
+    tags, states = [], []
+    for value in (1.0, 2.0, 5.0, 7.0):
+        (trial,) = ask(http)
+        lease = {"token": trial["lease"]["token"], "attempt": 1}
+        told = {"value": value, "metrics": {"test_depth": value}}
+        http.post(f"{STUDY}/trials/{trial['lease']['number']}/tell", json=lease | told)
+        answer = http.get(f"{STUDY}/best")
+        tags.append(answer.headers["ETag"])
+        states.append((answer.json()["state"], answer.json()["trial"]["value"], answer.json()["confirmed"] is None))
+    assert states == [
+        ("running", 1.0, True), ("confirming", 1.0, True), ("confirming", 1.0, True), ("complete", 1.0, False)
+    ]  # fmt: skip
+    assert len(set(tags)) == 3
+    confirmed = answer.json()["confirmed"]
+    assert (confirmed["trial"], confirmed["mean"], confirmed["optimism"], confirmed["best_run"]) == (0, 6.0, 5.0, 2)
+    assert confirmed["metrics"]["test_depth"]["mean"] == 6.0
+    whole = http.get(f"{STUDY}/confirmation").json()
+    assert (whole["planned"], whole["finished"], whole["configurations"]) == (2, 2, [confirmed])
+    kinds = {kind: http.get(f"{STUDY}/trials", params={"kind": kind}).json()["items"] for kind in ("search", "confirm")}
+    assert [[item["confirms"] for item in items] for items in kinds.values()] == [[None, None], [0, 0]]
+    assert len(http.get(f"{STUDY}/export").text.splitlines()) == 2
+    assert len(http.get(f"{STUDY}/export", params={"kind": "all"}).text.splitlines()) == 4
+    assert http.get(f"{STUDY}/trials", params={"kind": "both"}).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("confirm", "fault"),
+    [
+        ("nnoe", ("confirm", None)),
+        (5, ("confirm", None)),
+        ({"top": 0}, ("confirm.top", None)),
+        ({"seeds": 1}, ("confirm.seeds", None)),
+        ({"seeds": 1e999}, ("confirm.seeds", None)),
+        ({"tpo": 3}, ("confirm.tpo", "top")),
+        ({"top": True}, ("confirm.top", None)),
+    ],
+)
+def test_a_wrong_wish_to_confirm_is_refused(confirm: Any, fault: Any) -> None:
+    with pytest.raises(InvalidSpec) as error:
+        parse_study(loop_study(confirm=confirm))
+    assert [(item.path, item.suggestion) for item in error.value.faults] == [fault]

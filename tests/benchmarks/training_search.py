@@ -161,6 +161,7 @@ def _study(search: Search) -> dict[str, Any]:
         },
         "sampler": {"name": "random"},
         "budget": {"trials": len(search.configurations)},
+        "confirm": "none",  # the peers train nothing again
     }
 
 

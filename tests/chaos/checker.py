@@ -93,7 +93,7 @@ def read_journals(folder: Path) -> list[Call]:
 
 def complaints(history: History) -> list[str]:
     """What is wrong, in words; nothing where every promise was kept."""
-    rules = (_numbers, _budget, _counts, _best, _lives, _tokens, _reports, _tells, _artifacts, _fences)
+    rules = (_numbers, _budget, _counts, _best, _confirmed, _lives, _tokens, _reports, _tells, _artifacts, _fences)
     return [complaint for rule in rules for complaint in rule(history)]
 
 
@@ -103,8 +103,12 @@ def _numbers(history: History) -> Iterator[str]:
         yield f"numbers are not 0, 1, 2 …: {sorted(set(range(len(numbers))) ^ set(numbers))[:5]}"
 
 
+def _searched(history: History) -> list[Row]:
+    return [row for row in history.trials if row.get("confirms") is None]
+
+
 def _budget(history: History) -> Iterator[str]:
-    finished = sum(TrialState(row["state"]) in FINISHED for row in history.trials)
+    finished = sum(TrialState(row["state"]) in FINISHED for row in _searched(history))
     if finished != history.study["budget_trials"]:
         yield f"{finished} trials finished, the budget is {history.study['budget_trials']}"
     if history.study["state"] != "complete":
@@ -112,14 +116,36 @@ def _budget(history: History) -> Iterator[str]:
 
 
 def _counts(history: History) -> Iterator[str]:
-    recount = Counter(row["state"] for row in history.trials)
+    confirming = Counter(row["state"] for row in history.trials if row.get("confirms") is not None)
+    for state in TrialState:
+        if history.study.get(f"confirm_{state.value}", 0) != confirming[state.value]:
+            yield f"{history.study[f'confirm_{state.value}']} runs that confirm are said to be {state}, they are not"
+    recount = Counter(row["state"] for row in _searched(history))
     for state in TrialState:
         if history.study[state.value] != recount[state.value]:
             yield f"{history.study[state.value]} trials are said to be {state}, {recount[state.value]} are"
 
 
+def _confirmed(history: History) -> Iterator[str]:
+    """The best configurations have one run a seed each, on the same seeds, to its end."""
+    runs = [row for row in history.trials if row.get("confirms") is not None]
+    if not runs:
+        return
+    seeds: dict[int, list[int]] = defaultdict(list)
+    for row in runs:
+        seeds[row["confirms"]].append(row["seed"])
+        if TrialState(row["state"]) not in FINISHED:
+            yield f"trial {row['number']}, which confirms, is {row['state']}"
+    if len({tuple(sorted(of_one)) for of_one in seeds.values()}) > 1 or any(
+        len(set(of_one)) < len(of_one) for of_one in seeds.values()
+    ):
+        yield f"not all are confirmed on the same seeds: {dict(seeds)}"
+    if history.study["best_number"] not in seeds:
+        yield f"the best, trial {history.study['best_number']}, is not confirmed"
+
+
 def _best(history: History) -> Iterator[str]:
-    values = [row["values"][0] for row in history.trials if row["state"] == "complete"]
+    values = [row["values"][0] for row in _searched(history) if row["state"] == "complete"]
     if history.study["best_value"] != max(values, default=None):
         yield f"the best is said to be {history.study['best_value']}, it is {max(values, default=None)}"
 

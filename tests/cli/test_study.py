@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import sys
 import uuid
 from html.parser import HTMLParser
@@ -237,14 +238,29 @@ def test_a_report_of_a_study_that_has_hardly_begun(connected: Command, client: C
     assert "No trial is complete yet." in to.read_text(encoding="utf-8")
 
 
-def test_a_report_shows_what_fresh_seeds_gave_where_the_study_says_it() -> None:
-    from hpsearch.cli.report import _confirmed
+def test_a_report_shows_what_fresh_seeds_gave(connected: Command, client: Client, tmp_path: Path) -> None:
+    raw = loop_study(name=f"bowl-{uuid.uuid4().hex}", budget={"trials": 2}, confirm={"top": 1, "seeds": 2})
+    study = client.create_study(raw)
+    for value in (1.0, 2.0, 5.0, 7.0):
+        trial = study.ask()
+        assert trial
+        trial.tell(value)
+    to = tmp_path / "report.html"
+    assert connected("study", "report", study.name, "--to", str(to)).code == 0
+    page = to.read_text(encoding="utf-8")
+    assert "<h2>How sure</h2>" in page
+    assert "The confirmed best is trial 0: depth 6 ± 1.414 over 2 seeds, where the search saw 1" in page
+    assert "2 of 2 runs; p: paired t" in page
 
-    told = {"confirmation": {"seeds": 5, "trials": [{"number": 3, "mean": 0.5, "values": [0.4, 0.6]}, {"number": 1}]}}
-    shown = "".join(_confirmed(told))
-    for text in ("seeds", "mean", "0.5", "[0.4, 0.6]"):
-        assert text in shown
-    assert list(_confirmed({"confirmation": None})) == []
+
+def test_best_says_that_no_trial_is_feasible(connected: Command, client: Client) -> None:
+    study = client.create_study(loop_study(name=f"bowl-{uuid.uuid4().hex}", constraints=["weights <= 100"]))
+    assert connected("study", "best", study.name).output == f"{study.name} has no complete trial yet (running)\n"
+    trial = study.ask()
+    assert trial
+    trial.tell(1.0, {"weights": 101.0})
+    told = connected("study", "best", study.name).output
+    assert told == f"none of the 1 complete trials of {study.name} satisfies its constraints (running)\n"
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
@@ -343,3 +359,60 @@ def test_workers(connected: Command) -> None:
     head, *rows = connected("workers").rows
     assert head[0] == "worker"
     assert rows == []
+
+
+@pytest.fixture
+def confirmed(client: Client, tmp_path: Path) -> StudyHandle:
+    """A study whose lucky best (1.0) is worth 3.5 on fresh seeds, and the second (2.0) 2.25, each with a model."""
+    name = f"confirmed-{uuid.uuid4().hex}"
+    study = client.create_study(
+        loop_study(name=name, budget={"trials": 2}, confirm={"top": 2, "seeds": 2}, sampler={"name": "qmc"})
+    )
+    for value in (1.0, 2.0, 3.0, 2.0, 4.0, 2.5):
+        trial = study.ask()
+        assert trial
+        (tmp_path / "model").write_text(f"{value}")
+        client.put_artifact(trial._lease, "model.bin", tmp_path / "model")
+        trial.tell(value, {"test_depth": value + 0.5})
+    study.refresh()
+    return study
+
+
+def test_both_bests_are_shown(connected: Command, confirmed: StudyHandle) -> None:
+    show = connected("study", "show", confirmed.name).output
+    assert "2 of 2 trials finished" in show
+    assert "the search ended because of: trials" in show
+    assert "4 of 4 runs on fresh seeds finished" in show
+    assert "best: trial 0, depth 1" in show
+    best = connected("study", "best", confirmed.name).output
+    assert f"{confirmed.name}: trial 0, value 1 (complete)" in best
+    for output in (show, best):
+        assert "the confirmed best is trial 1: depth 2.25 ± 0.3536 over 2 seeds, where the search saw 2" in output
+        assert re.search(r"\n1\t1\t2.25 ± 0.3536\t2\t0\t2\t0.25\t-\t2.75 ± 0.3536\t", output)
+        assert re.search(r"\n2\t0\t3.5 ± 0.7071\t2\t0\t1\t2.5\t0.\d+\t4 ± 0.7071\t", output)
+
+
+def test_runs_that_confirm_are_listed_and_exported_apart(
+    connected: Command, confirmed: StudyHandle, tmp_path: Path
+) -> None:
+    def numbers(*more: str) -> list[str]:
+        return [row[0] for row in connected("study", "trials", confirmed.name, *more).rows[1:]]
+
+    assert numbers() == ["0", "1"]
+    assert numbers("--kind", "confirm") == ["2", "3", "4", "5"]
+    assert numbers("--kind", "all", "--state", "complete") == ["0", "1", "2", "3", "4", "5"]
+    assert "confirms trial 1" in connected("study", "trials", confirmed.name, "--kind", "confirm").output
+    answer = connected("study", "trials", confirmed.name, "--kind", "confrim")
+    assert (answer.code, "did you mean 'confirm'?" in answer.complaints) == (1, True)
+    to = tmp_path / "all.csv"
+    connected("study", "export", confirmed.name, "--to", str(to), "--kind", "all")
+    with to.open(newline="") as lines:
+        assert [row["confirms"] for row in csv.DictReader(lines)] == ["", "", "0", "1", "0", "1"]
+    assert "confirms: trial 1" in connected("trial", "show", confirmed.name, "3").output
+
+
+def test_the_confirmed_bests_model_is_taken_home(connected: Command, confirmed: StudyHandle, tmp_path: Path) -> None:
+    answer = connected("study", "model", confirmed.name, "--to", str(tmp_path / "model-of"))
+    assert answer.code == 0, answer.complaints
+    assert (tmp_path / "model-of" / "model.bin").read_text() == "2.0"
+    assert "a run of trial 1's configuration on a fresh seed" in (tmp_path / "model-of" / "card.md").read_text()

@@ -6,7 +6,7 @@ import pytest
 
 from hpsearch.errors import InvalidInput, InvalidSpec
 from hpsearch.service import Service
-from hpsearch.trials import Result, TrialState
+from hpsearch.trials import Result, TrialKind, TrialState
 from tests.conftest import ServiceFactory, loop_study
 
 LIMITS = ["x <= 5", "weights <= 100", "depth > -9"]
@@ -45,6 +45,13 @@ def test_the_best_is_among_the_feasible_trials(service: Service, make_service: S
         failed: {},
     }
     assert make_service().get_trial("bowl", heavy).violations == {"weights <= 100": 30.0}
+
+
+def test_what_is_confirmed_is_feasible(service: Service) -> None:
+    service.create_study(study() | {"budget": {"trials": 3}, "confirm": {"top": 2, "seeds": 2}})
+    tell(service, -5.0, weights=130.0)
+    light, edge = tell(service, -1.0, weights=100.0), tell(service, 9.0, weights=99.0)
+    assert {run.confirms for run in service.export("bowl", TrialKind.CONFIRM)} == {light, edge}
 
 
 def test_another_server_suggests_the_same_after_infeasible_trials(

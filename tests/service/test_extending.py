@@ -12,7 +12,7 @@ from hpsearch.errors import BudgetExceeded, Conflict, InvalidInput, InvalidSpec,
 from hpsearch.service import Service
 from hpsearch.settings import Settings
 from hpsearch.studies import StudyState
-from hpsearch.trials import TrialState
+from hpsearch.trials import Result, TrialState
 from tests.conftest import Clock, ServiceFactory, toy_study
 from tests.service.conftest import Worker
 
@@ -55,6 +55,61 @@ def test_a_running_study_is_extended_as_it_runs(service: Service, worker: Worker
     worker.complete(held, 0.5)
     assert work(worker) == 2
     assert service.get_study("bowl").counts.finished == 3
+
+
+CONFIRM = {"top": 2, "seeds": 2}
+
+
+def test_a_study_that_has_confirmed_its_best_searches_on_and_confirms_what_is_missing(
+    service: Service, make_service: ServiceFactory, worker: Worker
+) -> None:
+    """The numbers of the runs that confirm lie between the search's; the budget is exact all the same."""
+    service.create_study(toy_study(budget={"trials": 4}, confirm=CONFIRM, sampler={"name": "tpe", "startup_trials": 3}))
+    assert work(worker) == 8
+    before = service.confirmation("bowl")
+    assert (before.planned, before.finished) == (4, 4)
+    study = service.extend_study("bowl", 7)
+    assert (study.state, study.ended_because, study.searched_at) == (StudyState.RUNNING, None, None)
+    other = Worker(make_service(), "w2")  # a server whose history is read anew
+    for someone in (worker, other, worker):
+        (assignment,) = someone.claim()
+        someone.complete(assignment, -1.0 if someone is other else 100.0)
+    assert [trial.number for trial in service.export("bowl")] == [0, 1, 2, 3, 8, 9, 10]
+    study = service.get_study("bowl")
+    assert (study.state, study.counts.finished, study.best_number) == (StudyState.CONFIRMING, 7, 9)
+    assert work(worker) == 2  # of the new best; the second best is confirmed already
+    after = service.confirmation("bowl")
+    confirmed = {item.trial: item.n for item in after.configurations}
+    assert confirmed[9] == 2
+    assert len(confirmed) == 3
+    assert service.get_study("bowl").state is StudyState.COMPLETE
+    assert len(service.understanding.summary("bowl", 100).top) == 7
+
+
+def test_what_confirms_and_has_not_begun_makes_way_for_the_search(service: Service, worker: Worker) -> None:
+    service.create_study(toy_study(budget={"trials": 2}, confirm=CONFIRM))
+    assert work(worker, 3) == 3
+    (running,) = worker.claim()
+    study = service.extend_study("bowl", 3)
+    assert (study.state, study.confirm_counts.waiting, study.confirm_counts.running) == (StudyState.RUNNING, 0, 1)
+    worker.complete(running, 1.0)
+    (fresh,) = worker.claim()
+    assert fresh.lease.number == 6
+    worker.complete(fresh, 1e9)
+    assert work(worker) == 2  # those that made way
+    study = service.get_study("bowl")
+    assert (study.state, study.confirm_counts.complete, study.confirm_counts.cancelled) == (StudyState.COMPLETE, 4, 2)
+
+
+def test_a_grid_that_confirmed_its_first_points_visits_all_others(service: Service, worker: Worker) -> None:
+    space = {"x": {"type": "float", "low": 0, "high": 5, "step": 1}}
+    service.create_study(
+        toy_study(space=space, sampler={"name": "grid"}, budget={"trials": 3}, confirm={"top": 1, "seeds": 2})
+    )
+    assert work(worker) == 5
+    service.extend_study("bowl", 100)
+    work(worker)
+    assert sorted(trial.parameters["x"] for trial in service.export("bowl")) == [0, 1, 2, 3, 4, 5]  # type: ignore[type-var]
 
 
 def test_a_file_that_says_more_trials_is_told_how(service: Service) -> None:
@@ -269,6 +324,35 @@ def test_a_studys_best_configurations_are_tried_first_in_another(service: Servic
     assert service.enqueue_best("other", "bowl", 2, request_id="once") == waiting
     assert service.get_study("other").counts.waiting == 2
     assert len(service.enqueue_best("other", "bowl", 100)) == 3
+
+
+def infeasible_best(service: Service) -> None:
+    """A study whose best value violates a constraint over what was measured."""
+    service.create_study(toy_study(constraints=["weights <= 100"]))
+    for x, weights in ((1.0, 130.0), (2.0, 90.0), (3.0, 80.0)):
+        service.enqueue("bowl", [{"x": x}])
+        (assignment,) = service.ask("bowl")
+        service.tell_one(
+            Result(lease=assignment.lease, state=TrialState.COMPLETE, values=(x,), metrics={"weights": weights})
+        )
+
+
+def test_what_violates_a_measured_constraint_is_nobodys_best(service: Service) -> None:
+    infeasible_best(service)
+    assert [trial.number for trial in service.understanding.summary("bowl", 3).top] == [1, 2, 0]
+    history = service.understanding.figure("bowl", "history", form="data").content["data"]
+    assert history["best"] == {"numbers": [1, 2], "values": [2.0, 2.0]}
+    assert service.clone_study("bowl", "copy").study.best_number == 1
+    service.create_study(toy_study(name="other"))
+    assert [trial.parameters["x"] for trial in service.enqueue_best("other", "bowl", 3)] == [2.0, 3.0]
+
+
+def test_a_clone_that_ends_at_once_confirms_nothing(service: Service, worker: Worker) -> None:
+    service.create_study(toy_study(budget={"trials": 2}, confirm=CONFIRM))
+    work(worker, 2)
+    made = service.clone_study("bowl", "copy", counted=True)
+    assert (made.copied, made.study.state) == (2, StudyState.COMPLETE)
+    assert made.study.confirm_counts.created == 0
 
 
 def test_of_equal_configurations_one_is_tried_and_the_direction_counts(service: Service, worker: Worker) -> None:

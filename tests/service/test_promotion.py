@@ -101,11 +101,13 @@ def test_the_furthest_rung_goes_first(service: Service, worker: Worker) -> None:
 
 
 def drive(service: Service, worker: Worker, losses: dict[int, float]) -> list[int]:
-    """One worker until the end; the numbers that it was given, in their order."""
+    """One worker until the search's end; the numbers that it was given, in their order."""
     order = []
     while claimed := worker.claim():
         (assignment,) = claimed
         number = assignment.lease.number
+        if number not in losses:
+            break
         order.append(number)
         start = len(service.list_reports("bowl", number))
         for step in range(start + 1, 6):
@@ -141,6 +143,53 @@ def test_a_budget_is_exact_and_what_pauses_at_the_end_is_pruned(service: Service
             assert trial.reason is not None
             assert trial.reason.startswith("asha: on the rung at step")
             assert trial.finished_at is not None
+
+
+def test_what_pauses_is_pruned_before_the_best_are_confirmed(service: Service, worker: Worker) -> None:
+    """Runs that confirm go through every rung, and nobody is held against them when the search goes on."""
+    service.create_study(study(4, confirm={"top": 1, "seeds": 2}))
+    drive(service, worker, dict(enumerate([0.0, 1.0, 2.0, 3.0])))
+    found = service.get_study("bowl")
+    assert (found.state, found.counts.finished, found.counts.paused) == (StudyState.CONFIRMING, 4, 0)
+    for assignment in worker.claim(2):
+        for step in (1, 2):
+            assert worker.report(assignment, step, -100.0 - assignment.lease.number) is Decision.CONTINUE
+        worker.complete(assignment, 0.0)
+    assert service.get_study("bowl").state is StudyState.COMPLETE
+    service.extend_study("bowl", 5)
+    (fresh,) = worker.claim()
+    assert worker.report(fresh, 1, -1.0) is Decision.CONTINUE  # the best of the five of the search
+    trial = service.get_trial("bowl", fresh.lease.number)
+    assert trial.number == 6
+
+
+def test_no_more_are_promoted_than_may_run(service: Service, worker: Worker) -> None:
+    service.create_study(study(20, max_parallel=2))
+    (first,) = worker.claim()
+    worker.report(first, 1, 5.0)
+    for value in (6.0, 7.0, 8.0):  # of four 2 may go on
+        paused(service, value)
+    (promoted,) = worker.claim(5, holding=[first])
+    assert promoted.lease.number == 1
+    assert worker.claim(5, holding=[first, promoted]) == service.ask("bowl", 3) == []
+    worker.release(promoted)
+    assert [item.lease.number for item in service.ask("bowl", 3)] == [1]
+
+
+def test_studies_with_promoted_trials_wait_for_their_turn(service: Service, worker: Worker) -> None:
+    """What is promoted in one study does not come before another of a higher priority, or that is served less."""
+    service.create_study(study())
+    (first,) = worker.claim()
+    worker.report(first, 1, 5.0)
+    for value in (6.0, 7.0, 8.0):
+        paused(service, value)
+    service.create_study(toy_study(name="urgent", priority=1, budget={"trials": 1}))
+    service.create_study(toy_study(name="equal", budget={"trials": 1}))
+    held = [first]
+    for _ in range(4):
+        held += worker.claim(holding=held)
+    given = [(item.lease.study, item.lease.number) for item in held[1:]]
+    assert given == [("urgent", 0), ("equal", 0), ("bowl", 1), ("bowl", 4)]
 
 
 def test_whoever_ends_the_study_prunes_what_pauses(service: Service, clock: Clock) -> None:

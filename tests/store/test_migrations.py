@@ -66,6 +66,11 @@ OLD_ROWS = """
 INSERT INTO studies (name, objective, spec, budget_trials, state, revision, waiting, running, complete, pruned, failed,
     cancelled, best_number, best_value, created_at, started_at)
   VALUES ('bowl', 'toy', '{spec}', 40, 'running', 5, 0, 1, 1, 0, 0, 0, 0, 0.25, 1.0, 2.0);
+INSERT INTO studies (name, objective, spec, budget_trials, state, reason, revision, waiting, running, complete, pruned,
+    failed, cancelled, created_at, started_at, ended_at)
+  VALUES ('done', 'toy', '{done}', 40, 'complete', 'all 40 trials are finished', 5, 0, 0, 40, 0, 0, 0, 1.0, 2.0, 9.0),
+         ('late', 'toy', '{done}', 40, 'complete', 'its wall clock has run out', 5, 0, 0, 4, 0, 0, 0, 1.0, 2.0, 9.0),
+         ('shut', 'toy', '{done}', 40, 'stopped', 'stopped by a user', 5, 0, 0, 4, 0, 0, 0, 1.0, 2.0, 9.0);
 INSERT INTO trials (study_id, number, state, parameters, sampler_attributes, enqueued, "values", metrics, last_step,
     last_value, best_value, attempt, crashes, worker, session, lease_token, lease_seconds, lease_ends_at, revision,
     created_at, started_at, finished_at)
@@ -82,7 +87,7 @@ INSERT INTO artifacts (study_id, number, name, size, sha256, attempt, path, crea
 """
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
 def test_a_populated_database_of_a_version_before_goes_on(settings: Settings, revision: str) -> None:
     """What was there is there, and the study runs to its end, with events from here on."""
     database = Database(settings.sqlalchemy_url)
@@ -93,7 +98,8 @@ def test_a_populated_database_of_a_version_before_goes_on(settings: Settings, re
         config.set_main_option("script_location", str(files("hpsearch.store") / "migrations"))
         config.attributes["connection"] = tx.connection
         command.upgrade(config, revision)
-        for statement in OLD_ROWS.format(spec=spec, no="0" if database.is_sqlite else "false").split(";"):
+        done = parse_study(toy_study(name="done")).model_dump_json()
+        for statement in OLD_ROWS.format(spec=spec, done=done, no="0" if database.is_sqlite else "false").split(";"):
             tx.connection.exec_driver_sql(statement)
     database.close()
     service = Service(settings, [TOY])
@@ -101,6 +107,10 @@ def test_a_populated_database_of_a_version_before_goes_on(settings: Settings, re
     before, running = service.export("bowl")
     assert (before.state, before.values, before.worker) == (TrialState.COMPLETE, (0.25,), "w1")
     assert [report.value for report in service.list_reports("bowl", 0)] == [0.5]
+    assert service.get_study("bowl").compute_seconds == 1.0
+    ends = {name: service.get_study(name) for name in ("done", "late", "shut")}
+    assert [study.ended_because for study in ends.values()] == ["trials", "wall_clock", "stopped"]
+    assert all(study.searched_at == study.ended_at for study in ends.values())
     assert service.list_artifacts("bowl", 0)[0].name == "model.json"
     lease = Lease(study="bowl", number=1, token="bb", attempt=1)
     assert service.report([Report(lease=lease, step=2, value=0.5)]) == [Decision.CONTINUE]

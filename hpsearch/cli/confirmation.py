@@ -1,0 +1,66 @@
+"""What was confirmed, as people read it."""
+
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.cli.output import emit_table, say, shown
+
+if TYPE_CHECKING:
+    from hpsearch.confirmation import Confirmation, Spread
+    from hpsearch.studies import Study
+
+
+def say_confirmation(found: "Confirmation", study: "Study") -> None:
+    """The configurations on fresh seeds, beside what the search had seen of them."""
+    if not found.configurations:
+        return
+    say(f"on fresh seeds ({how_many(found)}):")
+    emit_table(*table_of(found, study))
+    if told := in_words(found, study):
+        say(told)
+
+
+def how_many(found: "Confirmation") -> str:
+    """How far it has come, and how it is tested."""
+    return f"{found.finished} of {found.planned} runs; p: {found.test}"
+
+
+def in_words(found: "Confirmation", study: "Study") -> str | None:
+    """Which is the confirmed best; None before the study has ended."""
+    first = found.configurations[0]
+    if not study.state.has_ended or first.mean is None:
+        return None
+    return (
+        f"the confirmed best is trial {first.trial}: {found.metric} {_spread(first.mean, first.deviation)} over "
+        f"{first.n} seeds, where the search saw {shown(first.searched_value)}; its best model is trial "
+        f"{first.best_run}'s"
+    )
+
+
+def table_of(found: "Confirmation", study: "Study") -> tuple[list[str], list[list[Any]]]:
+    """Columns, and a row a configuration, by rank."""
+    tests = sorted({name for item in found.configurations for name in item.metrics})
+    rows: list[list[Any]] = [
+        [
+            item.rank,
+            item.trial,
+            _spread(item.mean, item.deviation),
+            item.n,
+            item.failed,
+            item.searched_value,
+            item.optimism,
+            item.p_value,
+            *(_of(item.metrics.get(name)) for name in tests),
+            *(shown(item.parameters.get(name)) for name in study.spec.space),
+        ]
+        for item in found.configurations
+    ]
+    columns = ["rank", "trial", found.metric, "n", "failed", "searched", "optimism", "p"]
+    return [*columns, *tests, *study.spec.space], rows
+
+
+def _of(spread: "Spread | None") -> str | None:
+    return None if spread is None else _spread(spread.mean, spread.deviation)
+
+
+def _spread(mean: float | None, deviation: float | None) -> str | None:
+    return shown(mean) + ("" if deviation is None else f" ± {shown(deviation)}")

@@ -1,0 +1,107 @@
+"""Which study's turn it is, where several compete for workers: by priority, then by weighted share of what runs."""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+from heapq import heappop, heappush
+
+from hpsearch.service.checks import room_of, slots_of
+from hpsearch.studies import Study, StudyState
+
+Paused = tuple[int, int]
+"""A trial's number and the rung where it pauses."""
+Promotable = Callable[[Study, int], list[Paused]]
+"""At most so many of a study's trials that may go on."""
+
+
+class Kind(Enum):
+    """What a turn is for, in the order in which a study's are given."""
+
+    WAITING = auto()
+    PROMOTED = auto()
+    FRESH = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a worker is to be given."""
+
+    study: Study
+    kind: Kind
+    paused: Paused | None = None
+    """What is promoted."""
+
+
+class Shares:
+    """Hands out turns. The next one goes to the highest priority that has something to run, and within it to the study
+    that would have the least trials running for its weight after it (D'Hondt's rule, which keeps shares in proportion);
+    of equals to the one that was made first.
+    """
+
+    def __init__(self, studies: Iterable[Study], most: int, promotable: Promotable) -> None:
+        """`most` turns will be asked for. What is promotable is asked of a study when it comes to that."""
+        self._heaps: dict[str, list[tuple[tuple[int, float, int], _Share]]] = {}
+        for study in studies:
+            share = _Share(study, most, promotable)
+            if share.left and study.spec.objective.name is not None:
+                heappush(self._heaps.setdefault(study.spec.objective.name, []), (share.rank, share))
+
+    def next(self, objectives: Collection[str]) -> Turn | None:
+        """The turn of a study of one of these objectives; None where there is nothing to run."""
+        while heaps := [heap for name in objectives if (heap := self._heaps.get(name))]:
+            heap = min(heaps, key=lambda heap: heap[0][0])
+            _, share = heappop(heap)
+            turn = share.give()
+            if turn is not None:
+                if share.left:
+                    heappush(heap, (share.rank, share))
+                return turn
+        return None
+
+
+class _Share:
+    """A study and what it can still be given, by a look at it that may be old."""
+
+    def __init__(self, study: Study, most: int, promotable: Promotable) -> None:
+        self.study = study
+        self._most = most
+        self._promotable = promotable
+        self._promoted: list[Paused] | None = None
+        """The best last; None before it has come to that."""
+        self._running = study.counts.running + study.confirm_counts.running
+        self._waiting = study.counts.waiting + study.confirm_counts.waiting
+        self._paused = study.counts.paused if study.state is StudyState.RUNNING else 0
+        self._fresh = room_of(study, most)
+        self._slots = slots_of(study, most)
+
+    @property
+    def left(self) -> bool:
+        """Whether there may be another turn."""
+        return self._slots > 0 and self._waiting + self._paused + self._fresh > 0
+
+    @property
+    def rank(self) -> tuple[int, float, int]:
+        """Less is sooner; no two studies have the same."""
+        return -self.study.spec.priority, (self._running + 1) / self.study.spec.weight, self.study.id
+
+    def give(self) -> Turn | None:
+        """Give it a turn; None where nothing is left after all."""
+        turn = self._turn()
+        if turn is not None:
+            self._running, self._slots = self._running + 1, self._slots - 1
+        return turn
+
+    def _turn(self) -> Turn | None:
+        if self._waiting:
+            self._waiting -= 1
+            return Turn(self.study, Kind.WAITING)
+        if self._paused and self._promoted is None:
+            self._promoted = self._promotable(self.study, min(self._most, self._slots))[::-1]
+            self._paused = len(self._promoted)
+        if self._promoted and self._paused:
+            self._paused -= 1
+            return Turn(self.study, Kind.PROMOTED, self._promoted.pop())
+        if self._fresh:
+            self._fresh -= 1
+            return Turn(self.study, Kind.FRESH)
+        return None
