@@ -179,6 +179,11 @@ class Trial:
     finished_at: datetime | None = None
     revision: int
     """The study's revision at this trial's newest change of state: a cursor for whoever follows the study."""
+    seen: int | None = None
+    """The study's revision that the sampler looked at: what it suggested follows from the events up to there and the
+    study's seed. None where no sampler was asked: copies, what confirms, Optuna's scripts."""
+    together: int | None = None
+    """How many trials it was asked for at once, from the first number on that there was not at that revision."""
     sampler_attributes: Mapping[str, Any] = field(default_factory=dict)
     """What the sampler wants to remember of its suggestion."""
 
@@ -206,6 +211,9 @@ class Suggestion:
 
     parameters: Parameters
     sampler_attributes: Mapping[str, Any] = field(default_factory=dict)
+    seen: int | None = None
+    together: int | None = None
+    """See `Trial`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,7 +40,7 @@ def suggest(history: History, fixed: Sequence[Parameters]) -> list[Suggestion]:
         whole = feasible.finished(history, np.array(drawn).reshape(len(drawn), len(history.space)), settled)
         points = feasible.mended(history, number, whole, settled)
         suggestions += [
-            Suggestion(history.space.parameters(point, settled), remembered)
+            Suggestion(history.space.parameters(point, settled), remembered, history.revision, len(fixed))
             for point, remembered in zip(points, attributes, strict=True)
         ]
         if len(points) < together:

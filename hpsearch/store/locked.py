@@ -76,6 +76,8 @@ class LockedTrial:
     state: str
     parameters: Mapping[str, Any]
     sampler_attributes: Mapping[str, Any]
+    seen: int | None
+    together: int | None
     values: list[float] | None
     metrics: Mapping[str, Any]
     reason: str | None

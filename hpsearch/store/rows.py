@@ -51,6 +51,8 @@ def trial_from(columns: Mapping[str, Any], study: StudySpec) -> Trial:
         started_at=time_of(columns["started_at"]),
         finished_at=time_of(columns["finished_at"]),
         revision=columns["revision"],
+        seen=columns["seen"],
+        together=columns["together"],
         sampler_attributes=columns["sampler_attributes"],
     )
 

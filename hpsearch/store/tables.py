@@ -76,6 +76,8 @@ trials = Table(
     Column("state", Text, nullable=False),
     Column("parameters", Json, nullable=False),
     Column("sampler_attributes", Json, nullable=False),
+    Column("seen", BigInteger),  # the study's revision that the sampler looked at …
+    Column("together", BigInteger),  # … and how many trials it was asked for at once
     Column("enqueued", Boolean, nullable=False),
     Column("confirms", BigInteger),  # the searched trial whose configuration it has; none for trials of the search
     Column("seed", BigInteger),  # where it is not the one that the number gives

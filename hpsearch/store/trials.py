@@ -214,6 +214,8 @@ def create(
             "state": _RUNNING if holder else _WAITING,
             "parameters": dict(suggestion.parameters),
             "sampler_attributes": dict(suggestion.sampler_attributes),
+            "seen": suggestion.seen,
+            "together": suggestion.together,
             "enqueued": holder is None,
             "request_id": request_id,
         }
