@@ -13,19 +13,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
 from sklearn.datasets import load_digits
 
-from hpsearch.objectives.objective import TrialContext
-from hpsearch.objectives.rnn.objective import RnnObjective
-from hpsearch.service import Service
-from hpsearch.settings import Settings
 from hpsearch.studies import Study
-from hpsearch.trials import Decision, Scalar, Trial, TrialState
+from hpsearch.trials import Scalar, Trial, TrialState
+from tests.benchmarks.fresh_seeds import opened, train
 from tests.benchmarks.tables import print_table
 
 STUDIES = Path(__file__).parent / "studies"
-CONFIRMED: Mapping[str, Mapping[str, Scalar]] = {
+TRAINED_AGAIN: Mapping[str, Mapping[str, Scalar]] = {
     "japanese_vowels": {},
     "digits_halves": {"folds": 1, "validation_fraction": 0.1},  # the folds have served
 }
@@ -90,7 +86,7 @@ def _rows(name: str, data: Path, slots: int) -> list[list[str]]:
                 f"{wall:.0f} s",
                 f"{trial.value:.4f}",
                 shown(trial),
-                _confirmed(study, trial, CONFIRMED[name], roots, home) if name in CONFIRMED else "",
+                _on_fresh_seeds(study, trial, TRAINED_AGAIN[name], roots, home) if name in TRAINED_AGAIN else "",
                 what,
             ]
             for trial in chosen.values()
@@ -99,29 +95,17 @@ def _rows(name: str, data: Path, slots: int) -> list[list[str]]:
 
 def _ended(home: Path, name: str) -> tuple[Study, list[Trial]]:
     """A study, and its complete trials."""
-    service = Service(Settings(home=home))
-    service.open(reaper=False)
+    service = opened(home)
     try:
         return service.get_study(name), [trial for trial in service.export(name) if trial.state is TrialState.COMPLETE]
     finally:
         service.close()
 
 
-def _confirmed(study: Study, trial: Trial, changed: Mapping[str, Scalar], roots: list[Path], folder: Path) -> str:
+def _on_fresh_seeds(study: Study, trial: Trial, changed: Mapping[str, Scalar], roots: list[Path], folder: Path) -> str:
     """The mean test accuracy of the trial's configuration on seeds that the search has not used."""
-    objective = study.spec.objective
-    context = TrialContext(
-        seed=987_654_321,
-        metric=str(objective.metric),
-        direction=objective.direction,
-        workspace=folder,
-        data_roots=tuple(roots),
-        report=lambda *_: Decision.CONTINUE,
-        save_artifact=lambda *_: None,
-    )
-    torch.set_num_threads(1)
-    result = RnnObjective()({**objective.settings, **trial.parameters, **changed, "repeats": SEEDS}, context)
-    return f"{result.metrics['test_accuracy']:.4f}"
+    _, metrics = train(study.spec, trial.parameters, {**changed, "repeats": SEEDS}, roots, folder)
+    return f"{metrics['test_accuracy']:.4f}"
 
 
 def _save_digits(path: Path) -> None:
