@@ -15,6 +15,8 @@ FORMATS = {"jsonl": "application/jsonl", "csv": "text/csv"}
 
 _TRIAL: TypeAdapter[Trial] = TypeAdapter(Trial)
 _COLUMNS = ("number", "state", "value", "attempt", "worker", "enqueued", "last_step", "last_value", "confirms", "seed")
+_SAID = ("metrics", "reason", "pruning", "violations")
+"""All but the reason as JSON."""
 _TIMES = ("created_at", "started_at", "finished_at")
 
 
@@ -33,14 +35,14 @@ def _json_lines(trials: Iterator[Trial]) -> Iterator[bytes]:
 def _csv_lines(trials: Iterator[Trial], space: tuple[str, ...]) -> Iterator[bytes]:
     buffer = io.StringIO()
     writer = csv.writer(buffer)
-    writer.writerow([*_COLUMNS, *(f"parameters.{name}" for name in space), "metrics", "reason", "pruning", *_TIMES])
+    writer.writerow([*_COLUMNS, *(f"parameters.{name}" for name in space), *_SAID, *_TIMES])
     for trial in trials:
         times = [moment.isoformat() if (moment := getattr(trial, name)) else "" for name in _TIMES]
         parameters = [trial.parameters.get(name) for name in space]
-        metrics = json.dumps(dict(trial.metrics))
         pruning = json.dumps(asdict(trial.pruning)) if trial.pruning else ""
+        said = [json.dumps(dict(trial.metrics)), trial.reason, pruning, json.dumps(dict(trial.violations))]
         known = [getattr(trial, name) for name in _COLUMNS]
-        writer.writerow([*known, *parameters, metrics, trial.reason, pruning, *times])
+        writer.writerow([*known, *parameters, *said, *times])
         yield buffer.getvalue().encode()
         buffer.seek(0)
         buffer.truncate()

@@ -253,7 +253,9 @@ def test_a_report_shows_what_fresh_seeds_gave(connected: Command, client: Client
     assert "2 of 2 runs; p: paired t" in page
 
 
-def test_best_says_that_no_trial_is_feasible(connected: Command, client: Client) -> None:
+def test_an_infeasible_trial_is_no_best_and_its_row_says_why(
+    connected: Command, client: Client, tmp_path: Path
+) -> None:
     study = client.create_study(loop_study(name=f"bowl-{uuid.uuid4().hex}", constraints=["weights <= 100"]))
     assert connected("study", "best", study.name).output == f"{study.name} has no complete trial yet (running)\n"
     trial = study.ask()
@@ -261,6 +263,10 @@ def test_best_says_that_no_trial_is_feasible(connected: Command, client: Client)
     trial.tell(1.0, {"weights": 101.0})
     told = connected("study", "best", study.name).output
     assert told == f"none of the 1 complete trials of {study.name} satisfies its constraints (running)\n"
+    to = tmp_path / "trials.csv"
+    connected("study", "export", study.name, "--to", str(to))
+    (row,) = csv.DictReader(to.read_text().splitlines())
+    assert json.loads(row["violations"]) == {"weights <= 100": 1.0}
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
