@@ -132,6 +132,11 @@ class Study(_Value):
     """When the search ended; what comes after confirms."""
     ended_at: datetime | None = None
 
+    @property
+    def has_confirming(self) -> bool:
+        """Whether it has runs that confirm, in whatever state."""
+        return self.confirm_counts.created + self.confirm_counts.cancelled > 0
+
     @computed_field  # type: ignore[prop-decorator]
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 
 from hpsearch.errors import HpsearchError
 from hpsearch.gateway import Assignment
@@ -147,7 +148,7 @@ class Claims:
             waiting = locked.trials(trials.waiting_of(tx, locked, count))
             held = [trial for trial in waiting.values() if trials.take(tx, locked, trial, holder)]
             if locked.counts[TrialState.PAUSED] and len(held) < count:
-                ready = promotions.promotable(tx, locked.id, locked.spec, count - len(held))
+                ready = promotions.promotable(tx, locked, count - len(held))
                 promoted = [(number, rung, 0) for number, rung in ready]
                 held += [trial for _, trial in _promote(tx, locked, promoted, [holder])]
             if drawn is not None:
@@ -249,10 +250,8 @@ def _plan_shared(tx: Transaction, plan: _Plan, missing: dict[int, int], objectiv
     """Trials of the studies whose turn it is: waiting ones first, then those that are promoted at a rung, then new
     ones."""
 
-    def promotable(study: Study, limit: int) -> list[tuple[int, int]]:
-        return promotions.promotable(tx, study.id, study.spec, limit)
-
-    shares = Shares(studies.open_to(tx, set().union(*objectives.values())), sum(missing.values()), promotable)
+    open_studies = studies.open_to(tx, set().union(*objectives.values()))
+    shares = Shares(open_studies, sum(missing.values()), partial(promotions.promotable, tx))
     waiting: dict[int, list[int]] = {}
     for position, count in missing.items():
         for _ in range(count):

@@ -60,7 +60,7 @@ def _nobody_goes_on(tx: Transaction, study: LockedStudy) -> bool:
     if study.counts[TrialState.RUNNING] or study.counts[TrialState.WAITING]:
         return False
     study.flush()
-    return not promotions.promotable(tx, study.id, study.spec, 1)
+    return not promotions.promotable(tx, study, 1)
 
 
 def fulfilled(study: LockedStudy) -> EndReason | None:
@@ -224,7 +224,7 @@ def record(written: Reports, trial: Reported, row: AnyRow, report: Report) -> De
     pruner = NoPruner() if trial.confirms is not None else pruner_of(spec)
     if looks_at(pruner, trial.number, report.step):
         standing = Standing(number=trial.number, step=report.step, value=report.value, best=best, complete=row.complete)
-        beside = written.beside(trial, report, row.best_number)
+        beside = written.beside(trial, report)
         verdict = judge(pruner, spec.objective.direction, standing, beside)
     if verdict is None:
         written.add(trial, report, best, Decision.CONTINUE, None)

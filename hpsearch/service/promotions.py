@@ -2,22 +2,23 @@
 
 from hpsearch.pruner_spec import ASHAPruner
 from hpsearch.search.pruners import going_on
-from hpsearch.spec import StudySpec
 from hpsearch.store import rungs
 from hpsearch.store.database import Transaction
+from hpsearch.store.locked import LockedStudy
+from hpsearch.studies import Study
 
 
-def promotable(tx: Transaction, study_id: int, spec: StudySpec, limit: int) -> list[tuple[int, int]]:
+def promotable(tx: Transaction, study: Study | LockedStudy, limit: int) -> list[tuple[int, int]]:
     """(number, rung) of at most `limit` trials that may go on: of the furthest rung first, there the best first."""
-    pruner, direction = spec.pruner, spec.objective.direction
+    pruner, direction = study.spec.pruner, study.spec.objective.direction
     if not (isinstance(pruner, ASHAPruner) and pruner.promote):
         return []
     found: list[tuple[int, int]] = []
     rung: int | None = None
-    while len(found) < limit and (rung := rungs.furthest(tx, study_id, rung)) is not None:
-        allowed = going_on(rungs.reached(tx, study_id, rung), pruner.reduction_factor)
-        for number, value in rungs.leaders(tx, study_id, rung, direction, limit - len(found)):
-            if rungs.better(tx, study_id, rung, value, direction) >= allowed:
+    while len(found) < limit and (rung := rungs.furthest(tx, study.id, rung)) is not None:
+        allowed = going_on(rungs.reached(tx, study, rung), pruner.reduction_factor)
+        for number, value in rungs.leaders(tx, study.id, rung, direction, limit - len(found)):
+            if rungs.better(tx, study, rung, value) >= allowed:
                 break
             found.append((number, rung))
     return found

@@ -193,6 +193,11 @@ class LockedStudy:
         return self.confirm_counts[TrialState.WAITING] + self.confirm_counts[TrialState.RUNNING] > 0
 
     @property
+    def has_confirming(self) -> bool:
+        """Whether it has any, in whatever state."""
+        return self.confirm_counts.total() > 0
+
+    @property
     def over(self) -> int:
         """Trials that are finished, those that confirm among them."""
         return self.finished + sum(count for state, count in self.confirm_counts.items() if state.is_finished)

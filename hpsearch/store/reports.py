@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, select, update
 
 from hpsearch.spec import Direction
 from hpsearch.store.database import Transaction
@@ -25,32 +25,43 @@ _ON_RECORD = select(reports.c.decision).where(
     reports.c.step == bindparam("step"),
     reports.c.attempt == bindparam("attempt"),
 )
-# what confirms is held against nothing; within the index trials_confirming, of a handful of trials or none
 OF_SEARCH = reports.c.number.not_in(
     select(trials.c.number).where(trials.c.study_id == bindparam("study"), trials.c.confirms.is_not(None))
 )
-_OTHERS_AT_STEP = (
+"""What confirms is held against nothing. Within the index trials_confirming, of a handful of trials."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranks:
+    """Statements about the other trials at a step, within the index reports_by_step. By direction where it matters."""
+
+    at_step: Select[Any]
+    at_step_in_states: Select[Any]
+    rank: Mapping[str, Any]
+    nth: Mapping[str, Any]
+
+
+def _ranks(others: ColumnElement[bool]) -> _Ranks:
+    value = reports.c.value
+    at_step = select(reports.c.number, value).where(others)
+    of_trials = (trials.c.study_id == reports.c.study_id) & (trials.c.number == reports.c.number)
+    better = {"minimize": value < bindparam("value"), "maximize": value > bindparam("value")}
+    order = {"minimize": value, "maximize": value.desc()}
+    return _Ranks(
+        at_step,
+        at_step.join(trials, of_trials).where(trials.c.state.in_(bindparam("states", expanding=True))),
+        {to: select(func.count(), func.count().filter(better[to])).where(others) for to in better},
+        {to: select(value).where(others).order_by(order[to]).limit(1).offset(bindparam("place")) for to in order},
+    )
+
+
+_OTHERS = (
     (reports.c.study_id == bindparam("study"))
     & (reports.c.step == bindparam("step"))
     & (reports.c.number != bindparam("number"))
-    & OF_SEARCH
 )
-_AT_STEP = select(reports.c.number, reports.c.value).where(_OTHERS_AT_STEP)
-_AT_STEP_IN_STATES = _AT_STEP.join(
-    trials, (trials.c.study_id == reports.c.study_id) & (trials.c.number == reports.c.number)
-).where(trials.c.state.in_(bindparam("states", expanding=True)))
-# within the index reports_by_step: a hundred thousand of them are counted in milliseconds
-_RANK: Mapping[str, Any] = {
-    direction: select(func.count(), func.count().filter(is_better)).where(_OTHERS_AT_STEP)
-    for direction, is_better in (
-        ("minimize", reports.c.value < bindparam("value")),
-        ("maximize", reports.c.value > bindparam("value")),
-    )
-}
-_NTH: Mapping[str, Any] = {
-    direction: select(reports.c.value).where(_OTHERS_AT_STEP).order_by(order).limit(1).offset(bindparam("place"))
-    for direction, order in (("minimize", reports.c.value), ("maximize", reports.c.value.desc()))
-}
+_RANKS = {False: _ranks(_OTHERS), True: _ranks(_OTHERS & OF_SEARCH)}
+"""By whether the study has runs that confirm: to leave out what is not there costs a third of a count."""
 _VALUES = select(reports.c.step, reports.c.value).where(
     reports.c.study_id == bindparam("study"), reports.c.number == bindparam("number")
 )
@@ -80,6 +91,10 @@ class Reported:
         self.rung: int | None = row.rung
         self.rung_value: float | None = row.rung_value
         self.confirms: int | None = row.confirms
+        self.best_number: int | None = row.best_number
+        """Of the study."""
+        self.has_confirming: bool = row.has_confirming
+        """Whether the study has runs that confirm."""
 
     @property
     def _key(self) -> dict[str, int]:
@@ -118,10 +133,10 @@ class Reports:
             query = select(best(reports.c.value), func.max(reports.c.step)).where(mine)
             trial.best_value, trial.last_step = self._tx.connection.execute(query).one()
 
-    def beside(self, trial: Reported, report: Report, best_number: int | None) -> "Beside":
-        """What is on record beside a report that is not yet; of the study `best_number` is the best trial."""
+    def beside(self, trial: Reported, report: Report) -> "Beside":
+        """What is on record beside a report that is not yet."""
         self.flush()
-        return Beside(self._tx, trial, report, best_number)
+        return Beside(self._tx, trial, report)
 
     def add(
         self,
@@ -191,11 +206,12 @@ def _storable(pruning: Pruning) -> dict[str, Any]:
 class Beside:
     """What a pruner may look at beside a report (see `search.pruners.Record`)."""
 
-    def __init__(self, tx: Transaction, trial: Reported, report: Report, best_number: int | None) -> None:
+    def __init__(self, tx: Transaction, trial: Reported, report: Report) -> None:
         self._connection = tx.connection
         self._study_id, self._number = trial.study_id, trial.number
         self._present = {report.step: report.value}
-        self._best_number = best_number
+        self._best_number = trial.best_number
+        self._ranks = _RANKS[trial.has_confirming]
 
     def _key(self, step: int) -> dict[str, Any]:
         return {"study": self._study_id, "number": self._number, "step": step}
@@ -203,18 +219,20 @@ class Beside:
     def others(self, step: int, states: Sequence[TrialState] = ()) -> list[tuple[int, float]]:
         """See `Record.others`."""
         if not states:
-            return [(number, value) for number, value in self._connection.execute(_AT_STEP, self._key(step))]
+            return [(number, value) for number, value in self._connection.execute(self._ranks.at_step, self._key(step))]
         named = self._key(step) | {"states": [state.value for state in states]}
-        return [(number, value) for number, value in self._connection.execute(_AT_STEP_IN_STATES, named)]
+        return [(number, value) for number, value in self._connection.execute(self._ranks.at_step_in_states, named)]
 
     def rank(self, step: int, value: float, direction: Direction) -> tuple[int, int]:
         """See `Record.rank`."""
-        others, better = self._connection.execute(_RANK[direction], self._key(step) | {"value": value}).one()
+        key = self._key(step) | {"value": value}
+        others, better = self._connection.execute(self._ranks.rank[direction], key).one()
         return others, better
 
     def nth(self, step: int, place: int, direction: Direction) -> float:
         """See `Record.nth`."""
-        return float(self._connection.execute(_NTH[direction], self._key(step) | {"place": place}).scalar_one())
+        key = self._key(step) | {"place": place}
+        return float(self._connection.execute(self._ranks.nth[direction], key).scalar_one())
 
     def own(self) -> dict[int, float]:
         """See `Record.own`."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import ColumnElement, Select, bindparam, func, select
 
 from hpsearch.spec import Direction
 from hpsearch.store.artifacts import CHECKPOINTS
@@ -11,6 +11,7 @@ from hpsearch.store.database import Transaction
 from hpsearch.store.locked import LockedStudy, LockedTrial
 from hpsearch.store.reports import OF_SEARCH
 from hpsearch.store.tables import artifacts, reports, trials
+from hpsearch.studies import Study
 from hpsearch.trials import TrialState
 
 BATCH = 2000
@@ -27,12 +28,20 @@ _LEADERS: Mapping[str, Any] = {
     .limit(bindparam("limit"))
     for direction, order in (("minimize", trials.c.rung_value), ("maximize", trials.c.rung_value.desc()))
 }
-_REACHED = select(func.count()).where(
-    reports.c.study_id == bindparam("study"), reports.c.step == bindparam("rung"), OF_SEARCH
-)
+
+
+def _counts(*conditions: ColumnElement[bool]) -> dict[bool, Select[Any]]:
+    """Of the search's reports at a rung, by whether the study has runs that confirm: see `reports.OF_SEARCH`."""
+    at_rung = select(func.count()).where(
+        reports.c.study_id == bindparam("study"), reports.c.step == bindparam("rung"), *conditions
+    )
+    return {False: at_rung, True: at_rung.where(OF_SEARCH)}
+
+
+_REACHED = _counts()
 _BETTER: Mapping[str, Any] = {
-    "minimize": _REACHED.where(reports.c.value < bindparam("value")),
-    "maximize": _REACHED.where(reports.c.value > bindparam("value")),
+    "minimize": _counts(reports.c.value < bindparam("value")),
+    "maximize": _counts(reports.c.value > bindparam("value")),
 }
 _KEPT = (
     select(func.count())
@@ -78,15 +87,16 @@ def leaders(tx: Transaction, study_id: int, rung: int, direction: Direction, lim
     return [(number, value) for number, value in rows]
 
 
-def reached(tx: Transaction, study_id: int, rung: int) -> int:
-    """How many trials have reported at a rung."""
-    return int(tx.connection.execute(_REACHED, {"study": study_id, "rung": rung}).scalar_one())
+def reached(tx: Transaction, study: Study | LockedStudy, rung: int) -> int:
+    """How many trials of the search have reported at a rung."""
+    found = tx.connection.execute(_REACHED[study.has_confirming], {"study": study.id, "rung": rung})
+    return int(found.scalar_one())
 
 
-def better(tx: Transaction, study_id: int, rung: int, value: float, direction: Direction) -> int:
+def better(tx: Transaction, study: Study | LockedStudy, rung: int, value: float) -> int:
     """How many of them a better value."""
-    key = {"study": study_id, "rung": rung, "value": value}
-    return int(tx.connection.execute(_BETTER[direction], key).scalar_one())
+    query = _BETTER[study.spec.objective.direction][study.has_confirming]
+    return int(tx.connection.execute(query, {"study": study.id, "rung": rung, "value": value}).scalar_one())
 
 
 def is_kept(tx: Transaction, trial: LockedTrial) -> bool:

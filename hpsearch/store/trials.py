@@ -5,13 +5,13 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import bindparam, case, select, update
+from sqlalchemy import bindparam, case, literal, select, update
 
 from hpsearch.errors import TrialNotFound
 from hpsearch.spec import StudySpec
 from hpsearch.store import rungs
 from hpsearch.store.database import Transaction
-from hpsearch.store.locked import LockedStudy, LockedTrial, new_trial
+from hpsearch.store.locked import CONFIRM_COUNTS, LockedStudy, LockedTrial, new_trial
 from hpsearch.store.rows import AnyRow, trial_of, violations_of
 from hpsearch.store.tables import studies, trials
 from hpsearch.studies import Study, StudyState
@@ -84,6 +84,7 @@ _REPORTING = (
         studies.c.spec,
         studies.c.complete,
         studies.c.best_number,
+        (sum((studies.c[name] for name in CONFIRM_COUNTS.values()), start=literal(0)) > 0).label("has_confirming"),
     )
     .join(studies, studies.c.id == trials.c.study_id)
     .where(studies.c.name == bindparam("study"), trials.c.number.in_(bindparam("numbers", expanding=True)))
