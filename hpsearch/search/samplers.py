@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from hpsearch.automatic import sampler_of
-from hpsearch.search import brute_force, cma_es, feasible, genetic, grid, quasi_random, tpe
+from hpsearch.search import brute_force, cma_es, feasible, genetic, gp, grid, quasi_random, tpe
 from hpsearch.search.chance import random_points, seed_of
 from hpsearch.search.history import History
 from hpsearch.search.space import Floats
 from hpsearch.spec import (
     BruteForceSampler,
     CMAESSampler,
+    GPSampler,
     GridSampler,
     NSGA2Sampler,
     NSGA3Sampler,
@@ -65,6 +66,8 @@ def _draw(
     match sampler_of(history.spec):
         case TPESampler() as options:
             return _by_tpe(history, options, number, settled, count), nothing
+        case GPSampler() as options:
+            return _by_gp(history, options, number, settled, count)
         case CMAESSampler() as options if len(history.lessons) >= options.startup_trials:
             return cma_es.draw(history, options, random_points(history, number, count), seed_of(history.spec, number))
         case QMCSampler() as options:
@@ -98,6 +101,18 @@ def _by_tpe(history: History, options: TPESampler, number: int, settled: Paramet
         rng = np.random.default_rng(seed_of(history.spec, number))
         points[modelled] = tpe.suggest(history, options, rng, free, len(modelled), points[modelled])
     return list(points)
+
+
+def _by_gp(
+    history: History, options: GPSampler, number: int, settled: Parameters, count: int
+) -> tuple[Sequence[Floats], Sequence[dict[str, Any]]]:
+    if settled or not _is_informed(history, options.startup_trials):
+        by = "qmc" if options.startup == "quasi_random" else "random"
+        found = quasi_random.draw(history, QMCSampler(), number, count) if by == "qmc" else list(random_points(history, number, count))
+        return found, [{"by": by} for _ in range(count)]
+    task = gp.task_of(history, number, count)
+    points = gp.draw(history.spec, task, options)
+    return list(points), [task.record() for _ in points]
 
 
 def _explores(spec: StudySpec, number: int, share: float) -> bool:
