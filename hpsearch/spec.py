@@ -86,7 +86,7 @@ class GPSampler(_Part):
     name: Literal["gp"] = "gp"
     startup_trials: Annotated[Int, Field(ge=1, le=1_000_000)] = 10
     """Trials before the model is used."""
-    startup: Literal["random", "quasi_random"] = "quasi_random"
+    startup: Literal["random", "quasi_random"] = "random"
     """How the first trials are drawn: independently, or as a Sobol sequence, which leaves no gaps."""
     deterministic: Bool = False
     """Whether the same parameters always give the same value: then the model expects no noise."""

@@ -1,13 +1,13 @@
 """Bayesian optimisation with a Gaussian process (Snoek et al. 2012; the choices of Optuna 5's `GPSampler`).
 
 Drawing is a function of a `Task`, which holds what it needs of a history and no more, so that it can be done in a
-process of its own (`hpsearch.search.drawing`). Each of several points takes those before it for running, so that a batch
-is what single draws would give. The kernel depends on the trials told alone, not on earlier fits: a restart changes
+process of its own (`hpsearch.search.drawing`). Each of several points takes those before it for running: a batch is
+what single draws would give. The kernel depends on the trials told alone, not on earlier fits: a restart changes
 nothing. Of a long history the best and the newest trials are looked at.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -26,6 +26,8 @@ from hpsearch.spec import GPSampler, StudySpec
 
 MOST_TOLD = 300
 """Trials that are looked at: half of them the best, the others the newest."""
+MOST_DIFFERENCES = 2e7
+"""Of their coordinates: where there are very many parameters, fewer trials are looked at."""
 MOST_RUNNING = 100
 CANDIDATES = 1024
 """Quasi-random points at which the acquisition is looked at first; as many again stand around the best trials."""
@@ -68,9 +70,28 @@ class Task:
             for name in ("points", "losses", "violations", "running")
         )
 
-    def record(self) -> dict[str, Any]:
-        """What is remembered of a suggestion: what it was drawn from."""
-        return {"by": "gp", "told": self.told, "running": len(self.running)}
+    def record(self, turn: int = 0) -> dict[str, Any]:
+        """What is remembered of the point that is drawn after `turn` others: what it was drawn from."""
+        return {"by": "gp", "told": self.told, "running": min(len(self.running) + turn, MOST_RUNNING)}
+
+    def as_json(self) -> dict[str, Any]:
+        """As lists and numbers (NaN and infinities among them)."""
+        found = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in found.items()}
+
+    @classmethod
+    def of_json(cls, found: Mapping[str, Any]) -> "Task":
+        """The task that `as_json` described."""
+        points = np.array(found["points"], dtype=float)
+        return cls(
+            number=found["number"],
+            count=found["count"],
+            points=points,
+            losses=np.array(found["losses"], dtype=float),
+            violations=np.array(found["violations"], dtype=float),
+            running=np.array(found["running"], dtype=float).reshape(-1, points.shape[1]),
+            told=found["told"],
+        )
 
 
 def task_of(history: History, number: int, count: int) -> Task:
@@ -83,7 +104,8 @@ def task_of(history: History, number: int, count: int) -> Task:
     losses[pruned] = np.maximum(history.last_losses[pruned], middle)
     told = np.concatenate([complete, pruned, diverged])
     violations = _violations(history)
-    numbers = _looked_at(told, losses, violations)
+    most = min(MOST_TOLD, int(np.sqrt(MOST_DIFFERENCES / max(len(history.space), 1))))
+    numbers = _looked_at(told, losses, violations, most)
     return Task(
         number=number,
         count=count,
@@ -103,13 +125,24 @@ def _violations(history: History) -> Floats:
     return found
 
 
-def _looked_at(told: NDArray[np.intp], losses: Floats, violations: Floats) -> NDArray[np.intp]:
-    if len(told) > MOST_TOLD:
-        newest = np.sort(told)[-MOST_TOLD // 2 :]
+def _looked_at(told: NDArray[np.intp], losses: Floats, violations: Floats, most: int) -> NDArray[np.intp]:
+    if len(told) > most:
+        newest = np.sort(told)[-(most // 2) :]
         rest = np.setdiff1d(told, newest)
-        best = rest[np.lexsort((losses[rest], violations[rest]))][: MOST_TOLD - len(newest)]
+        best = rest[np.lexsort((losses[rest], violations[rest]))][: most - len(newest)]
         told = np.concatenate([best, newest])
     return np.sort(told)
+
+
+Drawn = tuple[Sequence[Floats], Sequence[dict[str, Any]]]
+"""Points, and what is remembered of each."""
+Model = Callable[[History, GPSampler, Task], Drawn]
+
+
+def drawn_at_once(history: History, options: GPSampler, task: Task) -> Drawn:
+    """Points of a task, in this thread."""
+    points = draw(history.spec, task, options)
+    return list(points), [task.record(turn) for turn in range(len(points))]
 
 
 def draw(spec: StudySpec, task: Task, options: GPSampler) -> Floats:
@@ -138,9 +171,7 @@ class _Scene:
         dimensions = self.space.dimensions
         self.searched: Flags = np.array([not item.single for item in dimensions], dtype=bool)
         self.nominal: Flags = np.array([item.nominal for item in dimensions], dtype=bool)
-        self.counts = [
-            0 if item.step is None else 1 + round((item.high - item.low) / item.step) for item in dimensions
-        ]
+        self.counts = [0 if item.step is None else 1 + round((item.high - item.low) / item.step) for item in dimensions]
         """Values of each dimension; 0: continuous."""
 
     def points(self, places: Floats) -> Floats:
@@ -174,7 +205,7 @@ class _Scene:
         cells = cells[cells != here]
         dimension = self.space.dimensions[index]
         if dimension.choices is not None:
-            return (cells + 0.5) / count
+            return np.asarray((cells + 0.5) / count)
         return dimension.cell_shares(dimension.low + cells * float(dimension.step or 0.0))
 
 
@@ -198,9 +229,15 @@ class _Model:
         """Features of the best trials."""
 
     def believing(self, running: Floats) -> "Acquisition":
-        """The acquisition beside points that run."""
-        bounds = self._bounds.believing(running) if self._bounds else None
-        return Acquisition(self._process.believing(running), bounds, self._best)
+        """The acquisition beside points that run: they are believed to give what is expected of them, so that only what
+        is better than that improves anything."""
+        bounds, best = self._bounds.believing(running) if self._bounds else None, self._best
+        if len(running) and best is not None:
+            expected = self._process.at(running)[0]
+            if self._bounds is not None:
+                expected = expected[self._bounds.at(running)[0] < 0]
+            best = min(best, expected.min(initial=best))
+        return Acquisition(self._process.believing(running), bounds, best)
 
 
 def _standard(losses: Floats) -> Floats:
@@ -210,6 +247,7 @@ def _standard(losses: Floats) -> Floats:
     finite = np.isfinite(losses)
     if not finite.any():
         return np.zeros(len(losses))
+    losses = losses / max(np.abs(losses[finite]).max(), 1e-300)  # or squares would be too large
     lower, upper = np.quantile(losses[finite], (0.25, 0.75))
     worst = losses[finite].max()
     losses = np.minimum(np.where(finite, losses, worst), upper + 3 * (upper - lower) if upper > lower else worst)
@@ -329,9 +367,7 @@ class _Search:
         chosen = int(np.argmax(values))
         return (tried[chosen], float(values[chosen])) if values[chosen] > value else (place, value)
 
-    def _try_others(
-        self, place: Floats, value: float, index: int, rng: np.random.Generator
-    ) -> tuple[Floats, float]:
+    def _try_others(self, place: Floats, value: float, index: int, rng: np.random.Generator) -> tuple[Floats, float]:
         shares = self._scene.alternatives(index, float(place[index]), rng)
         if not len(shares):
             return place, value
@@ -350,5 +386,6 @@ def _starts(values: Floats, rng: np.random.Generator) -> Sequence[int]:
     chances = np.exp(values - values[best])
     chances[best] = 0.0
     others = min(STARTS - 1, int(np.count_nonzero(chances)))
-    drawn = rng.choice(len(values), size=others, replace=False, p=chances / chances.sum()) if others else []
-    return [best, *map(int, drawn)]
+    if not others:
+        return [best]
+    return [best, *map(int, rng.choice(len(values), size=others, replace=False, p=chances / chances.sum()))]
