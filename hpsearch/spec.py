@@ -87,6 +87,19 @@ class TPESampler(_Part):
     them, by their last value."""
 
 
+class GPSampler(_Part):
+    """Bayesian optimisation with a Gaussian process (Snoek et al. 2012): for trials that take minutes, up to some
+    hundreds of them. Drawn in a process of its own, while other claims are answered."""
+
+    name: Literal["gp"] = "gp"
+    startup_trials: Annotated[Int, Field(ge=1, le=1_000_000)] = 10
+    """Trials before the model is used."""
+    startup: Literal["random", "quasi_random"] = "random"
+    """How the first trials are drawn: independently, or as a Sobol sequence, which leaves no gaps."""
+    deterministic: Bool = False
+    """Whether the same parameters always give the same value: then the model expects no noise."""
+
+
 class RandomSampler(_Part):
     """Independent uniform (or log-uniform) draws."""
 
@@ -172,6 +185,7 @@ class AutoPruner(_Part):
 
 SamplerSpec = Annotated[
     TPESampler
+    | GPSampler
     | RandomSampler
     | CMAESSampler
     | QMCSampler
@@ -375,6 +389,7 @@ _VARIANTS: Mapping[str, Mapping[str, type[BaseModel]]] = {
     "space": KINDS,
     "sampler": {
         "tpe": TPESampler,
+        "gp": GPSampler,
         "random": RandomSampler,
         "cmaes": CMAESSampler,
         "qmc": QMCSampler,

@@ -1,7 +1,8 @@
 """The calls that many make at once, each made together with the others that wait."""
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
@@ -12,7 +13,7 @@ from hpsearch.api.bodies import Ask
 from hpsearch.api.combined import Combined, flattened
 from hpsearch.errors import HpsearchError, StudyNotFound
 from hpsearch.gateway import Assignment
-from hpsearch.service import Claim, Marker, Service
+from hpsearch.service import PATIENCE, Claim, Later, Marker, Service
 from hpsearch.studies import Best
 from hpsearch.trials import Decision, Lease, Receipt, Release, Report, Result, Trial
 
@@ -29,7 +30,7 @@ class Calls:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._executor = executor = ThreadPoolExecutor(max_workers=4, thread_name_prefix="call")
-        self.claim: Combined[Claim, list[Assignment]] = Combined(executor, service.claim_all)
+        self._claim: Combined[Claim, list[Assignment]] = Combined(executor, service.claim_all)
         self.renew: Combined[list[Lease], list[Decision]] = Combined(executor, flattened(service.renew))
         self.report: Combined[list[Report], list[Decision]] = Combined(executor, flattened(service.report))
         self.tell: Combined[list[Result], list[Receipt]] = Combined(executor, flattened(service.tell))
@@ -50,18 +51,29 @@ class Calls:
             self._service.get_study(study)  # finds the near name
             raise
 
+    async def claim(self, claim: Claim) -> list[Assignment]:
+        """See `Service.claim`. No thread waits for what is being drawn."""
+        return await self._patiently(lambda: self._claim(claim))
+
     async def ask(self, study: str, body: Ask) -> list[Assignment]:
         """See `Service.ask`."""
-        return await self._alone(
-            partial(
-                self._service.ask,
-                study,
-                body.count,
-                request_id=body.request_id,
-                worker=body.worker,
-                lease_seconds=body.lease_seconds,
-            )
+        call = partial(
+            self._service.ask_once,
+            study,
+            body.count,
+            request_id=body.request_id,
+            worker=body.worker,
+            lease_seconds=body.lease_seconds,
         )
+        return await self._patiently(lambda: self._alone(call))
+
+    async def _patiently(self, call: Callable[[], Awaitable[list[Assignment]]]) -> list[Assignment]:
+        """The call's answer; where it says `Later`, what it says a little later."""
+        deadline = time.monotonic() + PATIENCE
+        while isinstance(answer := await call(), Later) and (left := deadline - time.monotonic()) > 0:
+            if (soon := self._service.soon()) is not None:
+                await asyncio.wait([asyncio.wrap_future(soon)], timeout=left)
+        return answer
 
     async def report_one(self, report: Report) -> dict[str, Decision]:
         """See `Service.report_one`."""

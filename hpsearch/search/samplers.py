@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from hpsearch.automatic import sampler_of
-from hpsearch.search import brute_force, cma_es, feasible, genetic, grid, quasi_random, tpe
+from hpsearch.search import brute_force, cma_es, feasible, genetic, gp, grid, quasi_random, tpe
 from hpsearch.search.chance import random_points, seed_of
 from hpsearch.search.history import History
 from hpsearch.search.space import Floats
 from hpsearch.spec import (
     BruteForceSampler,
     CMAESSampler,
+    GPSampler,
     GridSampler,
     NSGA2Sampler,
     NSGA3Sampler,
@@ -24,19 +25,20 @@ from hpsearch.spec import (
 from hpsearch.trials import Parameters, Suggestion
 
 
-def suggest(history: History, fixed: Sequence[Parameters]) -> list[Suggestion]:
+def suggest(history: History, fixed: Sequence[Parameters], model: gp.Model = gp.drawn_at_once) -> list[Suggestion]:
     """Parameters of the next trials, one for each item of `fixed`; fewer where a grid has no more points.
 
     `fixed` holds parameters that are settled already (mostly none). Each suggestion takes those before it for running.
     Parameters that are not active are left out, and no constraint over parameters alone is violated; raises
     `InvalidInput` where what is settled allows none of that. The same history and study seed give the same suggestions.
+    `model` draws for `gp`, which is slow; it may have fewer points, or none yet: then so many suggestions are missing.
     """
     suggestions: list[Suggestion] = []
     while len(suggestions) < len(fixed):
         settled = fixed[len(suggestions)]
         together = _alike(fixed[len(suggestions) :])
         number = len(history) + len(suggestions)
-        drawn, attributes = _draw(history, number, settled, together)
+        drawn, attributes = _draw(history, number, settled, together, model)
         whole = feasible.finished(history, np.array(drawn).reshape(len(drawn), len(history.space)), settled)
         points = feasible.mended(history, number, whole, settled)
         suggestions += [
@@ -58,13 +60,15 @@ def _alike(fixed: Sequence[Parameters]) -> int:
 
 
 def _draw(
-    history: History, number: int, settled: Parameters, count: int
+    history: History, number: int, settled: Parameters, count: int, model: gp.Model
 ) -> tuple[Sequence[Floats], Sequence[dict[str, Any]]]:
     """Points of the trials from `number` on (inactive dimensions hold anything), and what is to be remembered."""
     nothing: list[dict[str, Any]] = [{} for _ in range(count)]
     match sampler_of(history.spec):
         case TPESampler() as options:
             return _by_tpe(history, options, number, settled, count), nothing
+        case GPSampler() as options:
+            return _by_gp(history, options, number, settled, count, model)
         case CMAESSampler() as options if len(history.lessons) >= options.startup_trials:
             return cma_es.draw(history, options, random_points(history, number, count), seed_of(history.spec, number))
         case QMCSampler() as options:
@@ -86,9 +90,7 @@ def _is_informed(history: History, startup_trials: int) -> bool:
 
 def _by_tpe(history: History, options: TPESampler, number: int, settled: Parameters, count: int) -> list[Floats]:
     if not _is_informed(history, options.startup_trials):
-        if options.startup == "quasi_random":
-            return quasi_random.draw(history, QMCSampler(), number, count)
-        return list(random_points(history, number, count))
+        return _by_chance(history, options.startup, number, count)
     points = random_points(history, number, count)
     history.space.settle(points, settled)
     dimensions = history.space.dimensions
@@ -98,6 +100,23 @@ def _by_tpe(history: History, options: TPESampler, number: int, settled: Paramet
         rng = np.random.default_rng(seed_of(history.spec, number))
         points[modelled] = tpe.suggest(history, options, rng, free, len(modelled), points[modelled])
     return list(points)
+
+
+def _by_gp(
+    history: History, options: GPSampler, number: int, settled: Parameters, count: int, model: gp.Model
+) -> tuple[Sequence[Floats], Sequence[dict[str, Any]]]:
+    if not settled and _is_informed(history, options.startup_trials):
+        task = gp.task_of(history, number, count)
+        if len(task.points):
+            return model(history, options, task)
+    by = "qmc" if options.startup == "quasi_random" else "random"
+    return _by_chance(history, options.startup, number, count), [{"by": by} for _ in range(count)]
+
+
+def _by_chance(history: History, startup: str, number: int, count: int) -> list[Floats]:
+    if startup == "quasi_random":
+        return quasi_random.draw(history, QMCSampler(), number, count)
+    return list(random_points(history, number, count))
 
 
 def _explores(spec: StudySpec, number: int, share: float) -> bool:

@@ -1,8 +1,8 @@
 """The use cases: what hpsearch does, without HTTP."""
 
 from hpsearch.figures import KINDS
-from hpsearch.service.claims import Claim
-from hpsearch.service.service import Service
+from hpsearch.service.claims import Claim, Later
+from hpsearch.service.service import PATIENCE, Service
 from hpsearch.store.studies import Marker
 
-__all__ = ["KINDS", "Claim", "Marker", "Service"]
+__all__ = ["KINDS", "PATIENCE", "Claim", "Later", "Marker", "Service"]

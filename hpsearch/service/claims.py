@@ -1,6 +1,6 @@
 """Trials handed out: to workers that claim, to loops that ask. Several callers' claims are one transaction."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -36,6 +36,10 @@ class Claim:
     limit: int
 
 
+class Later(list[Assignment]):
+    """Nothing yet: it is being drawn (`Ahead.soon`)."""
+
+
 @dataclass(slots=True)
 class _Plan:
     """What several claims are to be given. Claims go by their position."""
@@ -48,12 +52,19 @@ class _Plan:
     fresh: dict[int, list[int]] = field(default_factory=dict)
     """By study id: the positions that want a new trial each."""
     studies: dict[int, Study] = field(default_factory=dict)
+    later: set[int] = field(default_factory=set)
+    """Positions for which new trials are being drawn."""
     unseen: bool = False
     """Whether some worker has not been noted for a while."""
 
     @property
     def study_ids(self) -> list[int]:
         return sorted(self.ready.keys() | self.promoted.keys() | self.fresh.keys())
+
+    def nothing_more(self, given: Mapping[int, list[Assignment]]) -> dict[int, list[Assignment] | HpsearchError]:
+        """The answers by position, where these are all that was given."""
+        later: dict[int, list[Assignment]] = {position: Later() for position in self.later}
+        return {**later, **given, **self.refused}
 
 
 class Claims:
@@ -86,12 +97,17 @@ class Claims:
         with self._database.read() as tx:
             plan = _plan(tx, claims)
         if not (plan.study_ids or plan.unseen):  # what waiting workers ask every moment writes nothing
-            return dict(plan.refused), []
+            return plan.nothing_more({}), []
         with ExitStack() as stack:
             drawn = {}
             for study_id in sorted(plan.fresh):
                 kept = stack.enter_context(self._histories.drawing(plan.studies[study_id]))
                 drawn[study_id] = _Drawn(kept, len(plan.fresh[study_id]), self._database if insist else None)
+                if drawn[study_id].is_late:
+                    plan.later |= set(plan.fresh.pop(study_id))
+                    del drawn[study_id]
+            if not (plan.study_ids or plan.unseen):
+                return plan.nothing_more({}), []
             return self._write(claims, plan, drawn)
 
     def _write(
@@ -117,7 +133,7 @@ class Claims:
         missed = {position for study_id, draw in drawn.items() if draw.missed for position in plan.fresh[study_id]}
         for draw in drawn.values():
             draw.follow()
-        return given | plan.refused | refused, sorted(missed - given.keys() - refused.keys())
+        return plan.nothing_more(given) | refused, sorted(missed - given.keys() - refused.keys())
 
     # --- outside loops -----------------------------------------------------------------------------------------------
 
@@ -155,6 +171,8 @@ class Claims:
                 held += [trial for _, trial in drawn.create(tx, locked, [0] * (count - len(held)), [holder])]
                 if drawn.missed and not held:
                     return None
+                if drawn.is_late and not held:
+                    return Later()
             life.save(tx, locked)
             assignments = life.assignments(tx, locked, held)
         if drawn is not None:
@@ -172,6 +190,11 @@ class _Drawn:
         self._study: LockedStudy | None = None
         self.missed = False
         """Whether another server made trials since they were drawn: they would have its numbers' seeds."""
+
+    @property
+    def is_late(self) -> bool:
+        """Whether they are still being drawn."""
+        return self._kept.draws_ahead and not self._suggestions
 
     def create(
         self, tx: Transaction, study: LockedStudy, positions: Sequence[int], holders: Sequence[Holder]

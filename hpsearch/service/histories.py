@@ -4,9 +4,12 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from hpsearch.automatic import sampler_of
+from hpsearch.search import gp
 from hpsearch.search.history import History
 from hpsearch.search.samplers import suggest
-from hpsearch.spec import StudySpec
+from hpsearch.service.ahead import Ahead
+from hpsearch.spec import GPSampler, StudySpec
 from hpsearch.store import trials
 from hpsearch.store.database import Database
 from hpsearch.store.locked import LockedStudy, LockedTrial
@@ -19,15 +22,21 @@ class KeptHistory:
     """A study's history. The lock is for the sampler's sake (one thread a history) and keeps callers of this process
     from drawing the same numbers; it is not for the truth's, which is in the database."""
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: Study, ahead: Ahead) -> None:
         self.lock = threading.Lock()
         self._study_id = study.id
+        self._ahead = ahead
         self._history = History(study.spec)
 
     @property
     def next_number(self) -> int:
         """The number of the trial that the next suggestion is for."""
         return len(self._history)
+
+    @property
+    def draws_ahead(self) -> bool:
+        """Whether the sampler is so slow that what it suggests is drawn elsewhere."""
+        return isinstance(sampler_of(self._history.spec), GPSampler)
 
     def describe(self, study: Study) -> None:
         """The study was extended, perhaps."""
@@ -41,8 +50,13 @@ class KeptHistory:
                 history.update(trials.observations_since(tx, self._study_id, history.spec, history.revision))
 
     def suggest(self, settled: Sequence[Parameters]) -> list[Suggestion]:
-        """Parameters for new trials."""
-        return suggest(self._history, settled)
+        """Parameters for new trials. Of a sampler that draws ahead as many as are drawn, perhaps none yet."""
+        if self.draws_ahead:
+            self._ahead.warm()
+        return suggest(self._history, settled, self._drawn_ahead)
+
+    def _drawn_ahead(self, history: History, options: GPSampler, task: gp.Task) -> gp.Drawn:
+        return self._ahead.points(self._study_id, history, options, task)
 
     def follow(self, study: LockedStudy) -> None:
         """Take in what a transaction of this process has just changed, so that it need not be read. Where the study
@@ -73,15 +87,16 @@ def _observation(trial: LockedTrial, spec: StudySpec) -> Observation:
 class Histories:
     """By study; those of deleted studies are forgotten."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, ahead: Ahead) -> None:
         self._database = database
+        self._ahead = ahead
         self._kept: dict[int, KeptHistory] = {}
         database.on_commit.append(self._follow)
 
     @contextmanager
     def drawing(self, study: Study) -> Iterator[KeptHistory]:
         """A study's history, up to date, for one caller alone."""
-        kept = self._kept.get(study.id) or self._kept.setdefault(study.id, KeptHistory(study))
+        kept = self._kept.get(study.id) or self._kept.setdefault(study.id, KeptHistory(study, self._ahead))
         with kept.lock:
             kept.describe(study)
             kept.bring_up(self._database, study.revision)
@@ -99,3 +114,4 @@ class Histories:
     def forget(self, study_id: int) -> None:
         """The study was deleted."""
         self._kept.pop(study_id, None)
+        self._ahead.forget(study_id)

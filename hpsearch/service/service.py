@@ -2,7 +2,10 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy.exc import IntegrityError
@@ -30,7 +33,8 @@ from hpsearch.objectives.objective import ObjectiveInfo
 from hpsearch.search.distributions import configuration_faults
 from hpsearch.search.feasible import check_satisfiable
 from hpsearch.service import checks, cloning, confirmations, extending, leased, life, publishing
-from hpsearch.service.claims import Claim, Claims
+from hpsearch.service.ahead import Ahead
+from hpsearch.service.claims import Claim, Claims, Later
 from hpsearch.service.histories import Histories
 from hpsearch.service.markers import Markers
 from hpsearch.service.optuna_port import ServicePort
@@ -63,6 +67,8 @@ from hpsearch.trials import (
 logger = logging.getLogger(__name__)
 
 REAP_BATCH = 1000
+PATIENCE = 2.0
+"""Seconds that a claim waits for a point that is being drawn; then its worker asks again."""
 
 
 class Service:
@@ -85,7 +91,8 @@ class Service:
         """Optuna's storage interface."""
         self.understanding = Understanding(self._database)
         """Importances, figures, a summary."""
-        self._histories = Histories(self._database)
+        self._ahead = Ahead()
+        self._histories = Histories(self._database, self._ahead)
         self._claims = Claims(self._database, self._histories, settings.lease_seconds)
         self._closing = threading.Event()
         self._reaper: threading.Thread | None = None
@@ -107,6 +114,7 @@ class Service:
         self._closing.set()
         if self._reaper is not None:
             self._reaper.join()
+        self._ahead.close()
         self._database.close()
 
     def check_ready(self) -> None:
@@ -441,8 +449,33 @@ class Service:
 
         Raises `StudyNotFound`, `StudyEnded`, `InvalidInput`.
         """
+        call = partial(self.ask_once, study, count, request_id=request_id, worker=worker, lease_seconds=lease_seconds)
+        return self._patiently(call)
+
+    def ask_once(
+        self,
+        study: str,
+        count: int = 1,
+        *,
+        request_id: str | None = None,
+        worker: str | None = None,
+        lease_seconds: float = 3600.0,
+    ) -> list[Assignment]:
+        """The same at once: `Later` where trials are being drawn."""
         checks.check_ask(count, lease_seconds)
         return self._claims.ask(study, count, Holder(worker, None, lease_seconds, request_id))
+
+    def soon(self) -> Future[None] | None:
+        """Done when something more is drawn: for whoever was answered with `Later`. None where it just was."""
+        return self._ahead.soon
+
+    def _patiently(self, call: Callable[[], list[Assignment]]) -> list[Assignment]:
+        """The call's answer; where it says `Later`, what it says a little later."""
+        deadline = time.monotonic() + PATIENCE
+        while isinstance(answer := call(), Later) and (left := deadline - time.monotonic()) > 0:
+            if (soon := self.soon()) is not None:
+                wait([soon], left)
+        return answer
 
     def report_one(self, report: Report) -> Decision:
         """Raises `StudyNotFound`, `TrialNotFound`, `LeaseLost`, `InvalidInput`."""
@@ -491,13 +524,17 @@ class Service:
 
     def claim(self, worker: str, session: str, holding: Sequence[str], limit: int) -> list[Assignment]:
         """See `Gateway.claim`."""
-        (answer,) = self.claim_all([Claim(worker, session, holding, limit)])
-        if isinstance(answer, HpsearchError):
-            raise answer
-        return answer
+
+        def call() -> list[Assignment]:
+            (answer,) = self.claim_all([Claim(worker, session, holding, limit)])
+            if isinstance(answer, HpsearchError):
+                raise answer
+            return answer
+
+        return self._patiently(call)
 
     def claim_all(self, claims: Sequence[Claim]) -> list[list[Assignment] | HpsearchError]:
-        """Several workers' claims in one transaction; an answer or a refusal each."""
+        """Several workers' claims in one transaction; an answer or a refusal each, `Later` where it is being drawn."""
         for claim in claims:
             checks.limit_of(claim.limit)
         return self._claims.answer(claims)

@@ -1,6 +1,7 @@
-"""Whether our TPE finds what Optuna's finds: regret on functions of known minimum, both in one run.
+"""Whether our TPE (or GP) finds what Optuna's finds: regret on functions of known minimum, both in one run.
 
     python -m tests.benchmarks.regret [--seeds 20] [--trials 200] [--long 1500]
+    python -m tests.benchmarks.regret --sampler gp --trials 50 --long 0
 
 `--trials` stays below the length from which we look at a sample of the history, `--long` goes above it (0 leaves it
 out: Optuna takes minutes there). A row a function and a number of trials: the median regret of each, the ratio
@@ -64,7 +65,19 @@ def rosenbrock(p: Parameters) -> float:
     return math.log1p(sum(100 * (b - a * a) ** 2 + (1 - a) ** 2 for a, b in pairwise(x)))
 
 
+def branin(p: Parameters) -> float:
+    """Branin's function, with three minima."""
+    a, b = p["a"], p["b"]
+    bowl = (b - 5.1 / (4 * math.pi**2) * a * a + 5 / math.pi * a - 6) ** 2
+    return bowl + 10 * (1 - 1 / (8 * math.pi)) * math.cos(a) + 10 - 0.397887
+
+
 PROBLEMS = (
+    Problem(
+        "branin",
+        {"a": {"type": "float", "low": -5.0, "high": 10.0}, "b": {"type": "float", "low": 0.0, "high": 15.0}},
+        branin,
+    ),
     Problem(
         "training",
         {
@@ -103,10 +116,11 @@ def ours(problem: Problem, seed: int, trials: int, together: int, sampler: str =
     return np.minimum.accumulate(values[:trials])
 
 
-def optunas(problem: Problem, seed: int, trials: int, together: int) -> np.ndarray:
-    """The same by Optuna's sampler with its defaults, in memory."""
+def optunas(problem: Problem, seed: int, trials: int, together: int, sampler: str = "tpe") -> np.ndarray:
+    """The same by Optuna's sampler of that name with its defaults, in memory."""
     distributions = distributions_of(spec_of(problem, seed).space)
-    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
+    theirs = {"tpe": optuna.samplers.TPESampler, "gp": optuna.samplers.GPSampler}[sampler]
+    study = optuna.create_study(sampler=theirs(seed=seed))
     values: list[float] = []
     while len(values) < trials:
         for trial in [study.ask(distributions) for _ in range(together)]:
@@ -115,12 +129,12 @@ def optunas(problem: Problem, seed: int, trials: int, together: int) -> np.ndarr
     return np.minimum.accumulate(values[:trials])
 
 
-def rows(problem: Problem, seeds: int, trials: int, together: int) -> list[str]:
+def rows(problem: Problem, seeds: int, trials: int, together: int, sampler: str = "tpe") -> list[str]:
     """Lines of the table for one problem."""
     started = time.perf_counter()
-    mine = np.array([ours(problem, seed, trials, together) for seed in range(seeds)])
+    mine = np.array([ours(problem, seed, trials, together, sampler) for seed in range(seeds)])
     between = time.perf_counter()
-    theirs = np.array([optunas(problem, seed, trials, together) for seed in range(seeds)])
+    theirs = np.array([optunas(problem, seed, trials, together, sampler) for seed in range(seeds)])
     costs = (between - started) / seeds / trials, (time.perf_counter() - between) / seeds / trials
     found = []
     for at in sorted({trials // 4, trials // 2, trials}):
@@ -140,6 +154,8 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--long", type=int, default=1500)
     parser.add_argument("--long-seeds", type=int, default=8)
+    parser.add_argument("--sampler", choices=("tpe", "gp"), default="tpe")
+    parser.add_argument("--problems", nargs="*", choices=[problem.name for problem in PROBLEMS], default=None)
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     print(
@@ -148,10 +164,12 @@ def main() -> None:
     print("| function | trials | asked together | ours | Optuna | ratio | p | ms a trial, ours / Optuna |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for problem in PROBLEMS:
+        if options.problems and problem.name not in options.problems:
+            continue
         for together in (1, 8):
-            print("\n".join(rows(problem, options.seeds, options.trials, together)), flush=True)
+            print("\n".join(rows(problem, options.seeds, options.trials, together, options.sampler)), flush=True)
         if options.long:
-            print(rows(problem, options.long_seeds, options.long, 1)[-1], flush=True)
+            print(rows(problem, options.long_seeds, options.long, 1, options.sampler)[-1], flush=True)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ SAMPLERS: list[dict[str, Any]] = [
     {"name": "tpe", "startup_trials": 4, "multivariate": False},
     {"name": "cmaes", "population": 4},
     {"name": "qmc"},
+    {"name": "gp", "startup_trials": 20},
     {"name": "nsga2", "population": 4},
 ]
 

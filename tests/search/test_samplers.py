@@ -26,6 +26,7 @@ SPACE = {
     "one": {"type": "categorical", "choices": ["single"]},
 }
 SAMPLERS = [{"name": "random"}, {"name": "tpe", "startup_trials": 4}, {"name": "tpe", "multivariate": False}]
+SAMPLERS += [{"name": "gp", "startup_trials": 10}]
 
 
 def study(**changes: Any) -> StudySpec:

@@ -30,6 +30,7 @@ SAMPLERS += [
     {"name": "nsga3", "population": 8},
     {"name": "tpe"},
     {"name": "random"},
+    {"name": "gp", "startup_trials": 36},
 ]
 SAMPLERS += [
     {"name": "auto"},
