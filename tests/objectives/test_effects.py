@@ -18,6 +18,7 @@ Settings = Mapping[str, Scalar]
 SERIES: Settings = {"dataset": "series.csv", "target": "temperature", "max_epochs": 2, "hidden_units": 4}
 TABLE: Settings = {"dataset": "table.csv", "group": "g", "target": "label", "max_epochs": 2, "hidden_units": 4}
 TEXTS: Settings = {"dataset": "table.csv", "text": "words", "target": "label", "max_epochs": 2, "hidden_units": 4}
+LETTERS: Settings = {"dataset": "letters.txt", "max_epochs": 2, "hidden_units": 4}
 START: Settings = {"start_from": "start.safetensors"}
 ALIKE: Settings = {"optimizer": "sgd", "learning_rate": 0.1}
 
@@ -75,6 +76,7 @@ EFFECTS: Mapping[str, tuple[Settings, Scalar]] = {
     "time_mask": ({}, 0.5),
     "time_warp": ({}, 0.5),
     "token_dropout": (TEXTS, 0.5),
+    "shift_streams": (LETTERS, True),
     "loss": ({"dataset": "numbers.npz"}, "mae"),
     "huber_delta": ({"dataset": "numbers.npz", "loss": "huber"}, 0.1),
     "class_weights": ({"dataset": "others.npz"}, "balanced"),
@@ -103,6 +105,9 @@ ELSEWHERE: Mapping[str, str] = {
     "lr_range_test": "is the command's, before the study: tests/cli/test_rnn.py",
     "patience": "ends a training that no longer improves: test_training",
     "checkpoint_seconds": "leaves the training as it is: test_resume",
+    "evaluation_streams": "changes what is measured: test_streams",
+    "dynamic_evaluation": "measures beside: test_dynamic",
+    "dynamic_decay": "measures beside: test_dynamic",
     "device": "test_training; another device needs a GPU",
     "mixed_precision": "acts on a GPU alone, and none runs these tests",
 }
@@ -135,7 +140,8 @@ def test_a_parameter_changed_alone_leaves_other_weights(recorder: MakeRecorder, 
 
 @pytest.fixture
 def more(data: Path, recorder: MakeRecorder) -> Path:
-    """Besides: `others.npz`, with one class rarer, `both.npz`, with a context, `table.csv`, and `start.safetensors`."""
+    """Besides: `others.npz`, with one class rarer, `both.npz`, with a context, `table.csv`, `letters.txt`, and
+    `start.safetensors`."""
     chance = np.random.default_rng(1)
     y = (np.arange(60) % 4 == 0).astype(int)
     x = chance.normal(size=(60, 8, 2)) + (2.0 * y - 1)[:, None, None]
@@ -149,6 +155,7 @@ def more(data: Path, recorder: MakeRecorder) -> Path:
         whole = f"{h % 2},{h // 2 % 2},{h / 7:.3f},{'abc'[h % 3]}"
         words, others = (" ".join(chance.choice(list("uvwxyz"), 5)) for _ in range(2))
         rows.append(f"{g},{h},{whole},{chance.integers(1000)},{numbers},{words},{others}")
+    (data / "letters.txt").write_text("".join(chance.choice(list("uvwxyz"), 900)))
     (data / "table.csv").write_text("\n".join(rows) + "\n")
     start = recorder()
     start.run({**CLASSES, "max_epochs": 1}, seed=99)

@@ -42,6 +42,7 @@ KINDS: Mapping[str, Mapping[str, Scalar]] = {
         "freeze_epochs": 2,
     },
     "language model": {"dataset": "text.txt", "bptt_steps": 16, "dropout": 0.2, "cell": "lstm"},
+    "shifted text": {"dataset": "text.txt", "bptt_steps": 16, "shift_streams": True, "averaging": "ema"},
     "folds and seeds": {"dataset": "classes.npz", "folds": 2, "repeats": 2},
 }
 COMMON: Mapping[str, Scalar] = {"hidden_units": 6, "batch_size": 8, "max_epochs": 5, "patience": None}

@@ -75,6 +75,8 @@ class Piece:
     start: int = 0
     """The window's first step: at 0 the states are fresh, else those of the window before go on."""
     stop: int = 0
+    offset: int = 0
+    """Where the first stream begins: what is before that comes last."""
 
 
 _NONE = torch.empty(0, dtype=torch.int64)
@@ -95,7 +97,14 @@ class Split:
     def __len__(self) -> int:
         return len(self.data)
 
-    def epoch(self, batch_size: int, steps: int | None, generator: torch.Generator) -> Sequence[Piece]:  # noqa: ARG002
+    def epoch(
+        self,
+        batch_size: int,
+        steps: int | None,  # noqa: ARG002
+        generator: torch.Generator,
+        *,
+        is_shifted: bool = False,  # noqa: ARG002
+    ) -> Sequence[Piece]:
         """One epoch in random order, sequences of like length together."""
         order = torch.randperm(len(self), generator=generator)
         if self.data.is_even:
@@ -106,7 +115,7 @@ class Split:
         batches = [batch for pool in pools for batch in torch.split(pool, batch_size)]
         return [Piece(batches[position]) for position in torch.randperm(len(batches), generator=generator).tolist()]
 
-    def in_order(self) -> Sequence[Piece]:
+    def in_order(self, streams: int | None = None) -> Sequence[Piece]:  # noqa: ARG002
         """The whole split, for evaluation."""
         return [Piece(batch) for batch in torch.split(torch.arange(len(self)), EVALUATION_SEQUENCES)]
 
@@ -132,18 +141,24 @@ class Stream:
     def __len__(self) -> int:
         return len(self._inputs)
 
-    def epoch(self, batch_size: int, steps: int | None, generator: torch.Generator) -> Sequence[Piece]:  # noqa: ARG002
-        """One pass from the beginning to the end, `steps` at a time: truncated back-propagation through time."""
-        return self._windows(batch_size, steps or STREAM_STEPS)
+    def epoch(
+        self, batch_size: int, steps: int | None, generator: torch.Generator, *, is_shifted: bool = False
+    ) -> Sequence[Piece]:
+        """One pass from the beginning to the end, `steps` at a time: truncated back-propagation through time.
 
-    def in_order(self) -> Sequence[Piece]:
+        Shifted: from a random place to the end, and on from the beginning, so that each epoch cuts other windows."""
+        offset = int(torch.randint(len(self), (), generator=generator)) if is_shifted else 0
+        return self.windows(batch_size, steps or STREAM_STEPS, offset)
+
+    def in_order(self, streams: int | None = None) -> Sequence[Piece]:
         """The whole split, for evaluation: in few streams, as each begins without a past."""
-        return self._windows(max(1, min(32, len(self) // 4096)), EVALUATION_STEPS)
+        return self.windows(streams or max(1, min(32, len(self) // 4096)), EVALUATION_STEPS)
 
-    def _windows(self, streams: int, steps: int) -> Sequence[Piece]:
+    def windows(self, streams: int, steps: int, offset: int = 0) -> Sequence[Piece]:
+        """The whole split, `steps` at a time."""
         streams = min(streams, len(self))
         each = -(-len(self) // streams)
-        return [Piece(_NONE, streams, start, min(start + steps, each)) for start in range(0, each, steps)]
+        return [Piece(_NONE, streams, start, min(start + steps, each), offset) for start in range(0, each, steps)]
 
     def batch(self, piece: Piece) -> Batch:
         """A window of all streams; the last one may end early."""
@@ -152,4 +167,6 @@ class Stream:
         left = (begins + each).clamp(max=len(self)) - begins - piece.start
         steps = torch.arange(piece.start, piece.stop, device=self.device)
         positions = (begins[:, None] + steps).clamp(max=len(self) - 1)
+        if piece.offset:
+            positions = (positions + piece.offset) % len(self)
         return Batch(self._inputs[positions], left.clamp(0, len(steps)), self._targets[positions])

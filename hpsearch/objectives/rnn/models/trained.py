@@ -145,12 +145,13 @@ class Model:
     @torch.inference_mode()
     def log_likelihood(self, text: str) -> float:
         """The logarithm of a text's probability, in nats: the sum over all tokens but the first, each told from those
-        before it. Read as in evaluation: texts of 8,192 tokens and more in parts, each without a past."""
+        before it. Read as in evaluation: texts of 8,192 tokens and more in parts, each without a past, or in
+        `evaluation_streams` parts where the model was trained with that setting."""
         tokens = torch.tensor(self._encoded("log_likelihood", text, "text", least=2))
         stream = Stream(tokens[:-1], tokens[1:])
         tally = StepTally(self.task, Loss(task=self.task, name="cross_entropy"), stream.device)
         states: tuple[State, ...] | None = None
-        for piece in stream.in_order():
+        for piece in stream.in_order(self.card["parameters"].get("evaluation_streams")):
             batch = stream.batch(piece)
             outputs = self._network(batch, states if piece.start else None)
             states = outputs.states

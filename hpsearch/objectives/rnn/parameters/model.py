@@ -245,4 +245,11 @@ AUGMENTATION = (
         high=0.95,
         meaning="Part of the tokens that training sees as unknown.",
     ),
+    ParameterInfo(
+        name="shift_streams",
+        type="bool",
+        default=False,
+        meaning="Language models: each epoch reads the training text from a random place on, round its end, so that no "
+        "two cut the same windows and streams (as the random lengths of windows of Merity et al. 2018 do).",
+    ),
 )

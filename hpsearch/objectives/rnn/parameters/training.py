@@ -134,6 +134,38 @@ TRAINING = (
         meaning="Training ends after so many epochs without a better value of the searched metric. null: it does not.",
     ),
     ParameterInfo(
+        name="evaluation_streams",
+        type="int",
+        low=1,
+        high=65536,
+        nullable=True,
+        unit="streams",
+        searchable=False,
+        meaning="Language models: parallel streams in which a text is evaluated, each beginning without a past: the "
+        "fewer, the more is told from a long past, and the slower. null: one for each 4,096 tokens, 32 at most.",
+    ),
+    ParameterInfo(
+        name="dynamic_evaluation",
+        type="float",
+        default=0.0,
+        low=0.0,
+        high=1.0,
+        searchable=False,
+        meaning="Language models: step size of weights that follow the text while it is evaluated (Krause et al. "
+        "2018), each token still told from those before it. At a training's end it is told as a result of its own, "
+        "`validation_dynamic_loss` and `test_dynamic_loss`; all other results are without it. 0: it is not.",
+    ),
+    ParameterInfo(
+        name="dynamic_decay",
+        type="float",
+        default=0.001,
+        low=0.0,
+        high=1.0,
+        searchable=False,
+        meaning="dynamic_evaluation: part of the way back to the trained weights, a step; of weights of average "
+        "gradients (Krause et al. 2018's lambda).",
+    ),
+    ParameterInfo(
         name="checkpoint_seconds",
         type="float",
         default=60.0,

@@ -14,6 +14,7 @@ from hpsearch.objectives.rnn.data.sequences import FloatArray, Sequences
 from hpsearch.objectives.rnn.network.layers import State
 from hpsearch.objectives.rnn.network.model import SequenceModel
 from hpsearch.objectives.rnn.tasks import OF_NUMBERS, PER_STEP, is_recursive
+from hpsearch.objectives.rnn.training.dynamic import dynamic_loss, gradient_scales
 from hpsearch.objectives.rnn.training.losses import Loss
 from hpsearch.objectives.rnn.training.metrics import StepTally, measure, seasonal_error
 
@@ -40,8 +41,24 @@ class Evaluator:
             found |= _prefixed(name, self.measure(model, name))
             for baseline, guess in sequences.baselines.items():
                 found |= _prefixed(f"{name}_{baseline}", self._of_guess(guess, sequences))
+        found |= self._dynamic(model)
         found["model_parameters"] = sum(parameter.numel() for parameter in model.parameters())
         return {name: value for name, value in found.items() if np.isfinite(value)}
+
+    def _dynamic(self, model: SequenceModel) -> dict[str, float]:
+        """Of a language model whose weights follow the text, where that is asked for."""
+        step_size, splits = self._options["dynamic_evaluation"], self._prepared.splits
+        train = splits["train"]
+        if not step_size or not isinstance(train, Stream):
+            return {}
+        scales = gradient_scales(model, train, self._loss)
+        return {
+            f"{name}_dynamic_loss": dynamic_loss(
+                model, split, self._loss, scales, step_size, self._options["dynamic_decay"]
+            )
+            for name, split in splits.items()
+            if name != "train" and isinstance(split, Stream)
+        }
 
     @torch.inference_mode()
     def measure(self, model: SequenceModel, name: str) -> dict[str, float]:
@@ -65,7 +82,7 @@ class Evaluator:
     def _by_step(self, model: SequenceModel, split: Split | Stream, name: str) -> dict[str, float]:
         tally = StepTally(self._prepared.task, self._loss, split.device)
         states: tuple[State, ...] | None = None
-        for piece in split.in_order():
+        for piece in split.in_order(self._options["evaluation_streams"]):
             batch = split.batch(piece)
             outputs = model(batch, states if piece.start else None)
             states = outputs.states if split.carries else None

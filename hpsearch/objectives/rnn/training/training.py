@@ -1,6 +1,6 @@
 """A network under way: everything that changes while it trains, and one epoch of it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -71,8 +71,14 @@ class Training:
         self._states: tuple[State, ...] | None = None
 
     def _steps_per_epoch(self) -> int:
+        return len(self._pieces(torch.Generator()))
+
+    def _pieces(self, generator: torch.Generator) -> Sequence[Piece]:
+        """An epoch, drawn."""
         options = self._options
-        return len(self._split.epoch(options["batch_size"], options["bptt_steps"], torch.Generator()))
+        return self._split.epoch(
+            options["batch_size"], options["bptt_steps"], generator, is_shifted=options["shift_streams"]
+        )
 
     # --- an epoch ----------------------------------------------------------------------------------------------------
 
@@ -86,7 +92,7 @@ class Training:
         self.model.train()
         self._freeze.apply(progress.epoch)
         self._parameters = self._optimizer.trained()
-        pieces = self._split.epoch(options["batch_size"], options["bptt_steps"], self._shuffler)
+        pieces = self._pieces(self._shuffler)
         for position in range(progress.step, len(pieces)):
             number = (progress.epoch - 1) * len(pieces) + position
             rate = self._schedule.rate(number, progress.plateau["drops"])
@@ -106,8 +112,7 @@ class Training:
         pieces: list[Piece] = []
         for rate in rates:
             if not pieces:
-                epoch = self._split.epoch(self._options["batch_size"], self._options["bptt_steps"], self._shuffler)
-                pieces = list(reversed(epoch))
+                pieces = list(reversed(self._pieces(self._shuffler)))
             yield float(self._step(pieces.pop(), rate))
 
     def _step(self, piece: Piece, rate: float, *, is_watched: bool = False) -> Tensor:
