@@ -54,8 +54,7 @@ SHOWN: Mapping[str, tuple[Callable[[Trial], str], str]] = {
     "jsb_chorales": (_loss, "nats a step; published: GRU 8.43, LSTM 8.45"),
     "tinyshakespeare": (
         _losses_of_text,
-        "nats a character; published: 1.47 (a GPT on a GPU), 1.88 (a small one on a CPU), both without dynamic "
-        "evaluation",
+        "nats a character; published, without dynamic evaluation: 1.47 (a GPT on a GPU), 1.88 (a small one on a CPU)",
     ),
     "adding_100": (_squared_error, "mean squared error; a guess of 1: 0.167"),
     "adding_200": (_squared_error, "mean squared error; a guess of 1: 0.167"),
