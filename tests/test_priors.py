@@ -176,6 +176,28 @@ def test_a_right_belief_saves_trials(options: Any) -> None:
     assert np.median([best(believed, seed) for seed in seeds]) < np.median([best(plain, seed) for seed in seeds])
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "gp"])
+def test_a_model_weighs_it_in_and_ever_less(sampler: str) -> None:
+    """Where trials say nothing of the good places, what is suggested after them follows the belief."""
+    prior = {"value": 0.5, "confidence": "high"}
+    flat = {"type": "float", "low": 0.0, "high": 1.0}
+
+    def far(parameter: Any, trials: int, seed: int) -> float:
+        history = History(study({"p": parameter, "q": flat}, sampler).model_copy(update={"seed": seed}))
+        rng = np.random.default_rng(seed)
+        for number in range(trials):
+            places = {"p": float(rng.random()), "q": float(rng.random())}
+            history.update([Observation(number, TrialState.COMPLETE, places, [float(rng.random())], None, None, {},
+                                        number + 1)])  # fmt: skip
+        return abs(float(suggest(history, [{}])[0].parameters["p"]) - 0.5)  # type: ignore[arg-type]
+
+    seeds = range(16)
+    plain, early = (np.mean([far(item, 12, seed) for seed in seeds]) for item in (flat, flat | {"prior": prior}))
+    assert early < 0.15 < plain
+    late = np.mean([far(flat | {"prior": prior}, 150, seed) for seed in seeds])
+    assert late > 1.2 * early
+
+
 @pytest.mark.parametrize("options", [{"sampler": "tpe"}, {"sampler": "gp", "startup_trials": 5}], ids=str)
 def test_a_wrong_belief_is_forgotten(options: Any) -> None:
     wrong = {"rate": RATE | {"prior": {"value": 1e-5, "confidence": "high"}}, "other": RATE, "cell": CELL}
