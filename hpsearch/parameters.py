@@ -71,6 +71,34 @@ When = Annotated[dict[ParameterName, Condition], Field(min_length=1, max_length=
 """By the names of other parameters: a value, the values, or the range that each must have."""
 
 
+def _shape_of_value(value: object) -> object:
+    """What can be a value, or several: told in one fault rather than in one a member of the union."""
+    values = list(value) if isinstance(value, list | tuple) else [value]
+    if not values or not all(_is_value(item) for item in values):
+        raise PydanticCustomError("value", "must be a value, or a list of values of a categorical parameter")
+    return value
+
+
+def _shape_of_end(value: object) -> object:
+    if not _is_value(value):
+        raise PydanticCustomError("value", "must be a value")
+    return value
+
+
+class Prior(Part):
+    """What is believed of a parameter: a good value, or a region in which good ones lie. It counts the less the more
+    trials there are."""
+
+    value: Annotated[Value | tuple[Value, ...], BeforeValidator(_shape_of_value)] = None
+    """A good value; of a categorical parameter perhaps several."""
+    min: Annotated[Value, BeforeValidator(_shape_of_end)] = None
+    """Where a good region begins."""
+    max: Annotated[Value, BeforeValidator(_shape_of_end)] = None
+    """Where it ends (included)."""
+    confidence: Literal["low", "medium", "high"] = "medium"
+    """How sure it is: the surer, the nearer to it trials begin."""
+
+
 class FloatParameter(Part):
     """A real number."""
 
@@ -85,6 +113,8 @@ class FloatParameter(Part):
     """Only low, low + step, low + 2 step …"""
     when: When | None = None
     """The parameter is there where these others have such values: `{cell: lstm}`, `{hidden_layers: {min: 2}}`."""
+    prior: Prior | None = None
+    """What is believed of it: `{value: 0.003}`, `{min: 0.001, max: 0.01, confidence: high}`."""
 
     @field_validator("high")
     @classmethod
@@ -120,6 +150,8 @@ class IntParameter(Part):
     """Only low, low + step, low + 2 step …"""
     when: When | None = None
     """The parameter is there where these others have such values: `{cell: lstm}`, `{hidden_layers: {min: 2}}`."""
+    prior: Prior | None = None
+    """What is believed of it: `{value: 0.003}`, `{min: 0.001, max: 0.01, confidence: high}`."""
 
     @field_validator("high")
     @classmethod
@@ -165,6 +197,8 @@ class CategoricalParameter(Part):
     """Strings, numbers, booleans or null; no two alike."""
     when: When | None = None
     """The parameter is there where these others have such values: `{cell: lstm}`, `{hidden_layers: {min: 2}}`."""
+    prior: Prior | None = None
+    """What is believed of it: `{value: 0.003}`, `{min: 0.001, max: 0.01, confidence: high}`."""
 
     @field_validator("choices")
     @classmethod
@@ -180,6 +214,8 @@ class OrdinalParameter(Part):
     """From the least to the greatest: strings, numbers or booleans; no two alike."""
     when: When | None = None
     """The parameter is there where these others have such values: `{cell: lstm}`, `{hidden_layers: {min: 2}}`."""
+    prior: Prior | None = None
+    """What is believed of it: `{value: 0.003}`, `{min: 0.001, max: 0.01, confidence: high}`."""
 
     @field_validator("values")
     @classmethod

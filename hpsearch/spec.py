@@ -33,10 +33,12 @@ from hpsearch.parameters import Int as Int
 from hpsearch.parameters import IntParameter as IntParameter
 from hpsearch.parameters import ParameterName as ParameterName
 from hpsearch.parameters import Part as _Part
+from hpsearch.parameters import Prior as Prior
 from hpsearch.parameters import SpaceParameter as SpaceParameter
 from hpsearch.parameters import Value as Value
 from hpsearch.parameters import fault_at as _fault_at
 from hpsearch.parameters import faults_found as _faults_found
+from hpsearch.priors import HEEDED_BY, prior_faults, prior_of
 from hpsearch.pruner_spec import PRUNERS, AnyPruner, NoPruner
 
 Direction = Literal["minimize", "maximize"]
@@ -288,6 +290,14 @@ class StudySpec(_Part):
             raise _faults_found(faults)
         return space
 
+    @field_validator("space")
+    @classmethod
+    def _priors_make_sense(cls, space: dict[str, SpaceParameter]) -> dict[str, SpaceParameter]:
+        faults = prior_faults(space)
+        if faults:
+            raise _faults_found(faults)
+        return space
+
     @field_validator("constraints")
     @classmethod
     def _constraints_make_sense(cls, constraints: tuple[str, ...], info: Any) -> tuple[str, ...]:
@@ -301,6 +311,10 @@ class StudySpec(_Part):
     @classmethod
     def _sampler_fits_space(cls, sampler: SamplerSpec, info: Any) -> SamplerSpec:
         space: Mapping[str, SpaceParameter] = info.data.get("space", {})
+        believed = [name for name, parameter in space.items() if prior_of(parameter)]
+        if believed and sampler.name not in HEEDED_BY:
+            problem = f"cannot be: {sampler.name} heeds no priors, but {', '.join(HEEDED_BY)} do"
+            raise _faults_found([Fault(f"space.{name}.prior", problem) for name in believed])
         if isinstance(sampler, GridSampler | BruteForceSampler):
             for name, parameter in space.items():
                 if _is_endless(parameter):
@@ -448,6 +462,8 @@ def _study_fault(details: ErrorDetails) -> Fault:
     while tag_at is not None and len(location) > tag_at and location[tag_at] in _VARIANTS[head]:
         model = _VARIANTS[head][str(location.pop(tag_at))]
         tag_at += 1  # of a pruner within a pruner
+    if head == "space" and len(location) > 3 and location[2] == "prior":
+        model = Prior
     return fault_of(details, location, model)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "hpsearch"
 
-SPACES = {"parameters", "conditions", "expressions", "constraints", "grids"}
+SPACES = {"parameters", "conditions", "expressions", "constraints", "grids", "priors"}
 OTHERS = {"pruner_spec", "automatic", "insights", "optuna_port", "confirmation"}
 VALUES = {"errors", "trials", "spec", "studies", "gateway"} | SPACES | OTHERS
 ALLOWED: dict[str, set[str]] = {
@@ -20,6 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "conditions": {"errors", "parameters"},
     "expressions": {"errors"},
     "constraints": {"errors", "parameters", "expressions"},
+    "priors": {"errors", "parameters", "conditions"},
     "grids": {"errors", "parameters", "conditions", "constraints"},
     "spec": {"errors", "pruner_spec"} | SPACES,
     "trials": {"errors"},

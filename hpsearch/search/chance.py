@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 
+from hpsearch.search.beliefs import follows
 from hpsearch.search.history import History
 from hpsearch.search.space import Floats
 from hpsearch.spec import StudySpec
@@ -21,4 +22,15 @@ def random_points(history: History, number: int, count: int) -> Floats:
     quantiles = [
         np.random.default_rng(seed_of(history.spec, number + turn)).random(len(history.space)) for turn in range(count)
     ]
-    return history.space.points_at(np.array(quantiles).reshape(count, len(history.space)))
+    return history.space.points_at(believed(history, np.array(quantiles).reshape(count, len(history.space)), number))
+
+
+def believed(history: History, quantiles: Floats, number: int) -> Floats:
+    """Uniform quantiles [trials, dimensions] of the trials from `number` on; of those that follow the study's priors,
+    ever fewer, moved to where good values are thought to be."""
+    if not history.beliefs:
+        return quantiles
+    numbers = number + np.arange(len(quantiles), dtype=np.float64)
+    chances = [np.random.default_rng([seed_of(history.spec, int(item)), 0x62656C]).random() for item in numbers]
+    following = follows(history.spec, numbers, np.array(chances))
+    return np.where(following[:, None], history.beliefs.drawn(quantiles), quantiles)

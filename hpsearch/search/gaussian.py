@@ -83,12 +83,12 @@ class GaussianProcess:
         variance = max(self.kernel.scale - float(across @ back), _TINY_VARIANCE)
         return float(across @ self._weights), variance, slopes.T @ self._weights, -2.0 * (slopes.T @ back)
 
-    def believing(self, points: Floats) -> "GaussianProcess":
-        """With observations at `points` more, each of the value that is expected there: the Kriging believer
-        (Ginsbourger et al. 2010)."""
+    def believing(self, points: Floats, floor: float = -np.inf) -> "GaussianProcess":
+        """With observations at `points` more, each of the value that is expected there, but `floor` at least: between
+        the Kriging believer and the constant liar (Ginsbourger et al. 2010)."""
         if not len(points):
             return self
-        values = np.concatenate([self.values, self.at(points)[0]])
+        values = np.concatenate([self.values, np.maximum(self.at(points)[0], floor)])
         return GaussianProcess(self.kernel, np.concatenate([self.points, points]), values)
 
 

@@ -12,15 +12,15 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_ndtr
 from scipy.stats import qmc
 
+from hpsearch.search.beliefs import strength_of
 from hpsearch.search.chance import seed_of
 from hpsearch.search.feasible import is_feasible
 from hpsearch.search.gaussian import GaussianProcess, fitted, log_improvement, log_improvement_slopes
-from hpsearch.search.history import History
+from hpsearch.search.history import History, Numbers
 from hpsearch.search.space import Flags, Floats
 from hpsearch.spec import GPSampler, StudySpec
 
@@ -125,13 +125,19 @@ def _violations(history: History) -> Floats:
     return found
 
 
-def _looked_at(told: NDArray[np.intp], losses: Floats, violations: Floats, most: int) -> NDArray[np.intp]:
-    if len(told) > most:
-        newest = np.sort(told)[-(most // 2) :]
-        rest = np.setdiff1d(told, newest)
-        best = rest[np.lexsort((losses[rest], violations[rest]))][: most - len(newest)]
-        told = np.concatenate([best, newest])
-    return np.sort(told)
+def _looked_at(told: Numbers, losses: Floats, violations: Floats, most: int) -> Numbers:
+    """The newest, and the best of the others: by their losses, and behind all others what violates constraints."""
+    told = np.sort(told)
+    if len(told) <= most:
+        return told
+    rest, newest = told[: -(most // 2)], told[-(most // 2) :]
+    wanted = most - len(newest)
+    is_broken = violations[rest] > 0
+    feasible, broken = rest[~is_broken], rest[is_broken]
+    if len(feasible) > wanted:
+        return np.sort(np.concatenate([feasible[np.argpartition(losses[feasible], wanted)[:wanted]], newest]))
+    order = np.argsort(violations[broken], kind="stable")
+    return np.sort(np.concatenate([feasible, broken[order][: wanted - len(feasible)], newest]))
 
 
 Drawn = tuple[Sequence[Floats], Sequence[dict[str, Any]]]
@@ -151,12 +157,13 @@ def draw(spec: StudySpec, task: Task, options: GPSampler) -> Floats:
     if not scene.searched.any():
         return np.tile(scene.history.space.points_at(np.full((1, len(scene.searched)), 0.5)), (task.count, 1))
     model = _Model(scene, task, options)
+    belief = strength_of(spec) / task.told if scene.history.beliefs else 0.0
     known = np.concatenate([task.points, task.running])
     found = np.empty((0, known.shape[1]))
     for turn in range(task.count):
         running = np.concatenate([task.running, found])[-MOST_RUNNING:]
         acquisition = model.believing(scene.features(running))
-        search = _Search(scene, acquisition, np.concatenate([known, found]))
+        search = _Search(scene, acquisition, np.concatenate([known, found]), belief)
         point = search.best(np.random.default_rng(seed_of(spec, task.number + turn)), model.incumbents)
         found = np.concatenate([found, point[None]])
     return found
@@ -229,15 +236,11 @@ class _Model:
         """Features of the best trials."""
 
     def believing(self, running: Floats) -> "Acquisition":
-        """The acquisition beside points that run: they are believed to give what is expected of them, so that only what
-        is better than that improves anything."""
-        bounds, best = self._bounds.believing(running) if self._bounds else None, self._best
-        if len(running) and best is not None:
-            expected = self._process.at(running)[0]
-            if self._bounds is not None:
-                expected = expected[self._bounds.at(running)[0] < 0]
-            best = min(best, expected.min(initial=best))
-        return Acquisition(self._process.believing(running), bounds, best)
+        """The acquisition beside points that run."""
+        bounds = self._bounds.believing(running) if self._bounds else None
+        # no better than the best so far: a better one would promise an improvement that nobody has seen, there again
+        floor = -np.inf if self._best is None else self._best
+        return Acquisition(self._process.believing(running, floor), bounds, self._best)
 
 
 def _standard(losses: Floats) -> Floats:
@@ -290,10 +293,12 @@ class Acquisition:
 
 
 class _Search:
-    """Looks for the point with the greatest acquisition that is allowed and that no trial has."""
+    """Looks for the point with the greatest acquisition that is allowed and that no trial has. `belief` is the weight
+    of the log density of the study's priors."""
 
-    def __init__(self, scene: _Scene, acquisition: Acquisition, taken: Floats) -> None:
+    def __init__(self, scene: _Scene, acquisition: Acquisition, taken: Floats, belief: float) -> None:
         self._scene, self._acquisition, self._taken = scene, acquisition, taken
+        self._belief, self._beliefs = belief, scene.history.beliefs
         free = scene.searched & ~scene.nominal
         self._climbed = [i for i in np.flatnonzero(free) if not 0 < scene.counts[i] <= FEW]
         self._listed = [int(i) for i in np.flatnonzero(scene.searched) if scene.counts[i]]
@@ -306,6 +311,8 @@ class _Search:
         """The acquisition at places; less than anything where it is not allowed or taken."""
         points = self._scene.points(places)
         values = self._acquisition.at(self._scene.features(points))
+        if self._belief:
+            values += self._belief * self._beliefs.log_density(points)
         values[~self._scene.is_allowed(points)] = -np.inf
         values[[row.tobytes() in self._taken_rows for row in points]] = -np.inf
         return values
@@ -324,6 +331,9 @@ class _Search:
     def _candidates(self, rng: np.random.Generator, incumbents: Floats) -> Floats:
         size = len(self._scene.searched)
         everywhere = qmc.Sobol(size, scramble=True, seed=rng).random(CANDIDATES)
+        if self._belief:
+            following = rng.random(CANDIDATES) < 0.5
+            everywhere[following] = self._beliefs.drawn(everywhere[following])
         centers = np.clip(incumbents, 0.0, 1.0)[rng.integers(len(incumbents), size=CANDIDATES)]
         moved = rng.random(centers.shape) < max(0.3, 1.0 / size)
         near = centers + moved * rng.choice(ABREAST, size=(CANDIDATES, 1)) * rng.normal(size=centers.shape)
@@ -355,6 +365,10 @@ class _Search:
         def falling(shares: Floats) -> tuple[float, Floats]:
             feature[moved] = shares
             at, slopes = self._acquisition.slopes_at(feature)
+            if self._belief:
+                believed = [self._beliefs.at_share(int(index), feature[index]) for index in moved]
+                at += self._belief * sum(value for value, _ in believed)
+                slopes[moved] += self._belief * np.array([slope for _, slope in believed])
             return -at, -slopes[moved]
 
         found = minimize(falling, feature[moved], jac=True, method="L-BFGS-B", bounds=[(0.0, 1.0)] * len(moved),

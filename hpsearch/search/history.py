@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.search.beliefs import Beliefs
 from hpsearch.search.space import Floats, Space
 from hpsearch.spec import StudySpec
 from hpsearch.trials import Observation, TrialState
@@ -27,6 +28,7 @@ class History:
     def __init__(self, spec: StudySpec) -> None:
         self.spec = spec
         self.space = Space(spec.space)
+        self.beliefs = Beliefs(spec.space, self.space)
         self.revision = 0
         """The newest change that is in here."""
         self.attributes: dict[int, dict[str, Any]] = {}

@@ -5,6 +5,7 @@ import warnings
 
 from scipy.stats import qmc
 
+from hpsearch.search.chance import believed
 from hpsearch.search.history import History
 from hpsearch.search.space import Floats
 from hpsearch.spec import QMCSampler
@@ -18,4 +19,4 @@ def draw(history: History, options: QMCSampler, number: int, count: int) -> list
         engine.fast_forward(number)
     with warnings.catch_warnings():  # balance wants powers of two at once; we draw as trials are asked for
         warnings.filterwarnings("ignore", message="The balance properties of Sobol")
-        return list(history.space.points_at(engine.random(count)))
+        return list(history.space.points_at(believed(history, engine.random(count), number)))

@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.search.beliefs import strength_of
 from hpsearch.search.feasible import is_feasible
 from hpsearch.search.history import History
 from hpsearch.search.parzen import ParzenEstimator, recency_weights
@@ -83,7 +84,16 @@ def _suggest_jointly(
     below = _estimator(history, dimensions, group, good, recency_weights(len(good)))
     above = _estimator(history, dimensions, group, *bad)
     candidates = below.sample(rng, count * CANDIDATES)
+    weight = strength_of(history.spec) / max(len(good) + len(bad[0]), 1) if history.beliefs else 0.0
+    if weight:  # some candidates where the user thinks that good ones are
+        following = rng.random(len(candidates)) < weight / (weight + 1)
+        quantiles = np.full((len(candidates), len(history.space)), 0.5)
+        quantiles[:, group] = rng.random(candidates.shape)
+        candidates[following] = history.space.points_at(history.beliefs.drawn(quantiles))[following][:, group]
     ratio = below.log_density(candidates)
+    if weight:
+        columns = {index: column for column, index in enumerate(group)}
+        ratio += weight * history.beliefs.log_density(candidates, columns)
     density = above.log_density(candidates) + np.log(above.total_weight)
     if history.spec.limits.of_parameters:
         ratio = np.where(fits(candidates), ratio, -np.inf)

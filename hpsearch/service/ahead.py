@@ -36,6 +36,8 @@ MOST_DRAW = 60.0
 """Seconds that a draw may take."""
 MOST_AHEAD = 16
 """Points drawn beyond those that are wanted."""
+FADING = 0.98
+"""Of the number of parallel trials, with each look for a point."""
 RESTART_SECONDS = 5.0
 """After the process died, until another is started."""
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -69,6 +71,8 @@ class Ahead:
         self._drawing: tuple[int, gp.Task] | None = None
         self._batches: dict[int, _Batch] = {}
         self._waiting_since: dict[int, float] = {}
+        self._breadth: dict[int, float] = {}
+        """By study, how many trials run besides one: lately, as those who wait for a point run none."""
         self._soon: Future[None] | None = None
         self._thread: threading.Thread | None = None
         self._process: _Process | None = None
@@ -90,11 +94,13 @@ class Ahead:
     def points(self, study_id: int, history: History, options: GPSampler, task: gp.Task) -> gp.Drawn:
         """Points for a task, as many as there are, up to its count; a `gp.Model`.
 
-        A point is good as long as the results that it lacks are at most half as many as trials are running: those it
-        cannot know in any case. With one worker none is lacking. What is missing is asked for.
+        A point is good as long as the results that it lacks are at most half as many as trials are running, or were
+        lately: those it cannot know in any case. With one worker none is lacking. What is missing is asked for.
         """
         self.warm()
         with self._lock:
+            breadth = max(float(len(task.running)), FADING * self._breadth.get(study_id, 0.0))
+            self._breadth[study_id] = breadth
             batch = self._batches.get(study_id)
             found, place = batch.unused(history) if batch else (np.empty((0, 0)), 0)
             is_exact = batch is not None and batch.task.after(batch.points[:place]).is_like(task)
@@ -103,7 +109,7 @@ class Ahead:
             if not (is_exact and len(found)):
                 self._ask(study_id, history.spec, options, task)
             behind = abs(task.told - batch.task.told) if batch else 0
-            if batch and len(found) and behind <= len(task.running) // 2:
+            if batch and len(found) and behind <= breadth // 2:
                 self._waiting_since.pop(study_id, None)
                 given = list(found[: task.count])
                 late = {"behind": behind} if behind else {}
@@ -122,7 +128,7 @@ class Ahead:
         """Have it drawn, unless it is drawn just now. Only a study's newest task counts."""
         if self._drawing and self._drawing[0] == study_id and self._drawing[1].is_like(task):
             return
-        more = replace(task, count=task.count + min(len(task.running) // 2, MOST_AHEAD))
+        more = replace(task, count=task.count + min(int(self._breadth[study_id] // 2), MOST_AHEAD))
         self._wanted[study_id] = (spec, options, more)
         self._soon = self._soon or Future()
         self._lock.notify_all()
@@ -130,7 +136,7 @@ class Ahead:
     def forget(self, study_id: int) -> None:
         """The study was deleted."""
         with self._lock:
-            for kept in (self._wanted, self._batches, self._waiting_since):
+            for kept in (self._wanted, self._batches, self._waiting_since, self._breadth):
                 kept.pop(study_id, None)
 
     def close(self) -> None:
@@ -157,7 +163,7 @@ class Ahead:
                 self._drawing = study_id, task
             process = self._started()
             answer = process.answer(question(spec, options, task)) if process else {"problem": "it does not start"}
-            if "points" not in answer:
+            if "points" not in answer and not self._is_closed:
                 logger.warning("no point was drawn for study %r: %s", spec.name, answer.get("problem"))
             points = np.array(answer.get("points", []), dtype=float).reshape(-1, task.points.shape[1])
             with self._lock:

@@ -2,8 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -129,6 +132,35 @@ def test_the_process_ends_with_the_service(settings: Any, clock: Clock) -> None:
     assert process is not None
     service.close()
     assert process._process.poll() is not None
+
+
+def test_the_process_ends_with_a_killed_server() -> None:
+    program = """
+import time
+from hpsearch.service.ahead import Ahead
+ahead = Ahead()
+ahead.warm()
+while ahead._process is None: time.sleep(0.01)
+print(ahead._process._process.pid, flush=True)
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        drawer = int(server.stdout.readline())
+        assert _is_alive(drawer)
+        server.kill()
+    for _ in range(300):
+        if not _is_alive(drawer):
+            return
+        time.sleep(0.1)
+    raise AssertionError("it outlives its server")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def run(service: Service, trials: int) -> list[Any]:
