@@ -471,8 +471,10 @@ def fault_of(
     details: ErrorDetails, location: list[int | str] | None = None, model: type[BaseModel] | None = None
 ) -> Fault:
     """A pydantic error as a fault; `location` and `model` refine where it is and which names are known there."""
-    path = [str(part) for part in (details["loc"] if location is None else location) if part != "[key]"]
+    path = [str(part) for part in (details["loc"] if location is None else location)]
     kind, context = details["type"], details.get("ctx", {})
+    if kind != "extra_forbidden" and path[1:] and path[-1] == "[key]":
+        path.pop()  # pydantic's mark of a wrong key, which a body may have for a name too
     if kind == "missing":
         return Fault(".".join(path), "is missing")
     if kind == "extra_forbidden":

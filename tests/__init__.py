@@ -1,0 +1,7 @@
+"""The tests. Two run at a time, each on one core: libraries that started a thread a core would stand in each other's
+way (a Gaussian process took ten times as long)."""
+
+import os
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")

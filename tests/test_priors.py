@@ -167,7 +167,7 @@ def test_a_right_belief_saves_trials(options: Any) -> None:
     believed = {"rate": RATE | {"prior": {"value": 1e-3, "confidence": "high"}},
                 "other": RATE | {"prior": {"min": 5e-3, "max": 5e-2}},
                 "cell": CELL | {"prior": {"value": "gru", "confidence": "high"}}}  # fmt: skip
-    seeds = range(5)
+    seeds = range(5 if options["sampler"] != "gp" else 3)
 
     def best(space: Any, seed: int) -> float:
         spec = study(space, **options).model_copy(update={"seed": seed})
@@ -191,7 +191,7 @@ def test_a_model_weighs_it_in_and_ever_less(sampler: str) -> None:
                                         number + 1)])  # fmt: skip
         return abs(float(suggest(history, [{}])[0].parameters["p"]) - 0.5)  # type: ignore[arg-type]
 
-    seeds = range(16)
+    seeds = range(16 if sampler == "tpe" else 8)
     plain, early = (np.mean([far(item, 12, seed) for seed in seeds]) for item in (flat, flat | {"prior": prior}))
     assert early < 0.15 < plain
     late = np.mean([far(flat | {"prior": prior}, 150, seed) for seed in seeds])

@@ -257,3 +257,9 @@ def test_a_pruner_stored_by_an_older_version_is_still_the_same() -> None:
     for pruner in (asha, median, {"name": "none"}):
         stored = parse_study(toy_study()).model_dump(mode="json") | {"pruner": pruner}
         assert StudySpec.model_validate_json(json.dumps(stored)) == parse_study(toy_study(pruner=pruner))
+
+
+def test_a_field_may_have_the_name_of_pydantics_mark_of_a_wrong_key() -> None:
+    with pytest.raises(InvalidSpec) as error:
+        parse_study(loop_study(space={"0x": {"type": "float", "low": 0, "high": 1}}) | {"[key]": None})
+    assert {fault.path for fault in error.value.faults} == {"[key]", "space.0x"}
