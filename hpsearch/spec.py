@@ -236,7 +236,7 @@ class Budget(_Part):
     """Seconds from the first claim (or "90s", "10m", "2h", "1d"), pauses included."""
     compute_seconds: Annotated[Float, Field(gt=0), BeforeValidator(_seconds)] | None = None
     """Seconds (or "90s", "10m", "2h", "1d") for which workers have held trials, summed over all; to about a second."""
-    no_improvement: Annotated[Int, Field(ge=1, le=10_000_000)] | None = None
+    no_improvement: Annotated[Int, Field(ge=1, le=MOST_TRIALS)] | None = None
     """So many finished trials in a row without a better value."""
     target: Float | None = None
     """The value of the metric that is good enough."""

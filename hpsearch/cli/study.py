@@ -146,7 +146,7 @@ def best(
             emit_json(client.get_json(f"studies/{name}/best"))
         else:
             _say_best(study.best(), study.refresh().counts.complete)
-            if study.refresh().state.has_ended and study.info.confirm_counts.complete:
+            if study.info.state.has_ended and study.info.confirm_counts.complete:
                 say_confirmation(study.confirmation(), study.info)
 
 

@@ -377,9 +377,7 @@ class _Search:
         reached[moved] = np.clip(found.x, 0.0, np.nextafter(1.0, 0.0))
         # back where a constraint over parameters is in the way
         tried = np.array([place + share * (reached - place) for share in (1.0, 0.75, 0.5, 0.25, 0.1)])
-        values = self._values(tried)
-        chosen = int(np.argmax(values))
-        return (tried[chosen], float(values[chosen])) if values[chosen] > value else (place, value)
+        return self._better(tried, place, value)
 
     def _try_others(self, place: Floats, value: float, index: int, rng: np.random.Generator) -> tuple[Floats, float]:
         shares = self._scene.alternatives(index, float(place[index]), rng)
@@ -387,6 +385,10 @@ class _Search:
             return place, value
         tried = np.repeat(place[None], len(shares), axis=0)
         tried[:, index] = shares
+        return self._better(tried, place, value)
+
+    def _better(self, tried: Floats, place: Floats, value: float) -> tuple[Floats, float]:
+        """The best of the places tried, and its acquisition, if it beats a place's; otherwise that place."""
         values = self._values(tried)
         chosen = int(np.argmax(values))
         return (tried[chosen], float(values[chosen])) if values[chosen] > value else (place, value)

@@ -2,7 +2,7 @@
 
 from hpsearch.confirmation import Confirmation, Confirmed
 from hpsearch.search.confirming import confirmed_of
-from hpsearch.store import confirming
+from hpsearch.store import confirming, outcomes
 from hpsearch.store.database import Transaction
 from hpsearch.studies import Study
 from hpsearch.trials import Trial
@@ -23,5 +23,5 @@ def find(tx: Transaction, study: Study) -> Confirmation:
 def configurations(tx: Transaction, study: Study) -> tuple[Confirmed, ...]:
     """The configurations by rank."""
     runs: list[Trial] = confirming.runs(tx, study)
-    searched = confirming.numbered(tx, study, sorted({run.confirms for run in runs if run.confirms is not None}))
+    searched = outcomes.trials_of(tx, study, sorted({run.confirms for run in runs if run.confirms is not None}))
     return confirmed_of(study.spec.objective.direction, searched, runs)

@@ -2,13 +2,11 @@
 
 from hpsearch.errors import Conflict, Fault, InvalidInput, StudyEnded
 from hpsearch.service import life
-from hpsearch.spec import StudySpec
+from hpsearch.spec import MOST_TRIALS, StudySpec
 from hpsearch.store import confirming
 from hpsearch.store.database import Transaction
 from hpsearch.store.locked import LockedStudy
 from hpsearch.studies import EndReason, StudyState
-
-MAX_TRIALS = 10_000_000
 
 
 def extend(tx: Transaction, study: LockedStudy, trials: int) -> None:
@@ -21,8 +19,8 @@ def extend(tx: Transaction, study: LockedStudy, trials: int) -> None:
         raise StudyEnded(f"study {study.name!r} was stopped")
     if study.spec.budget.trials is None:
         raise Conflict(f"the budget of {study.name!r} sets no number of trials that could be raised")
-    if not study.spec.budget.trials <= trials <= MAX_TRIALS:
-        problem = f"must be in all, from {study.spec.budget.trials} (as it is now) to {MAX_TRIALS}, not {trials}"
+    if not study.spec.budget.trials <= trials <= MOST_TRIALS:
+        problem = f"must be in all, from {study.spec.budget.trials} (as it is now) to {MOST_TRIALS}, not {trials}"
         raise InvalidInput(faults=[Fault("trials", problem)])
     if trials == study.spec.budget.trials:
         return

@@ -1,7 +1,6 @@
 """Runs that confirm, in the database: trials of their own, with the parameters of a searched trial and a fresh seed."""
 
 import json
-from collections.abc import Sequence
 
 from sqlalchemy import bindparam, select
 
@@ -37,11 +36,6 @@ _WAITING = select(trials.c.number).where(
     trials.c.study_id == bindparam("study"),
     trials.c.confirms.is_not(None),
     trials.c.state == TrialState.WAITING.value,
-)
-_NUMBERED = (
-    select(trials)
-    .where(trials.c.study_id == bindparam("study"), trials.c.number.in_(bindparam("numbers", expanding=True)))
-    .order_by(trials.c.number)
 )
 
 
@@ -95,9 +89,3 @@ def create(tx: Transaction, study: LockedStudy, confirmed: LockedTrial, seed: in
 def runs(tx: Transaction, study: Study) -> list[Trial]:
     """A study's runs that confirm, by number."""
     return [trial_of(row, study.spec) for row in tx.connection.execute(_RUNS, {"study": study.id})]
-
-
-def numbered(tx: Transaction, study: Study, numbers: Sequence[int]) -> list[Trial]:
-    """Trials by number."""
-    rows = tx.connection.execute(_NUMBERED, {"study": study.id, "numbers": list(numbers)})
-    return [trial_of(row, study.spec) for row in rows]
