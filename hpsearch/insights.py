@@ -1,5 +1,6 @@
 """What is understood of a study: values that go over the wire as JSON."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -64,7 +65,8 @@ class Outcome:
     number: int
     state: TrialState
     parameters: dict[str, str | int | float | bool | None]
-    value: float | None
+    values: Sequence[float] | None
+    """By metric."""
     last_step: int | None
     last_value: float | None
     started_at: float | None

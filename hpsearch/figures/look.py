@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from hpsearch.insights import Importances
-from hpsearch.search.space import Dimension, Floats
-from hpsearch.search.table import Numbers, Table
+from hpsearch.search.space import Dimension, Floats, Numbers
+from hpsearch.search.table import Table
 
 Data = Mapping[str, Any]
 """JSON: columns are lists, what is not finite is None."""
@@ -33,7 +33,7 @@ class Look:
 
     @property
     def metric(self) -> str:
-        return self.table.spec.objective.metric
+        return self.table.metric
 
     def chosen(self, most: int) -> list[int]:
         """Positions of the dimensions to show: those that were named, or the most important ones."""

@@ -17,8 +17,7 @@ from hpsearch.figures.look import (
     shown,
     thinned,
 )
-from hpsearch.search.space import Dimension, Floats
-from hpsearch.search.table import Numbers
+from hpsearch.search.space import Dimension, Floats, Numbers
 
 CELLS = 32
 """Of a contour, each way."""
@@ -36,7 +35,7 @@ def slices_data(look: Look) -> Data:
     kept, note = thinned(table)
     return {
         "metric": look.metric,
-        "direction": table.spec.objective.direction,
+        "direction": table.direction,
         "numbers": kept.tolist(),
         "values": numbers(table.values[kept]),
         "parameters": [
@@ -103,7 +102,7 @@ def contour_data(look: Look) -> Data:
     surface = _surface(dimensions, table.points[kept][:, chosen], table.values[kept]) if len(kept) else None
     return {
         "metric": look.metric,
-        "direction": table.spec.objective.direction,
+        "direction": table.direction,
         "parameters": [
             described(dimension) | {"values": numbers(table.points[kept, index])}
             for dimension, index in zip(dimensions, chosen, strict=True)
@@ -219,7 +218,7 @@ def parallel_data(look: Look) -> Data:
     kept = kept[np.argsort(-table.sign * table.values[kept], kind="stable")]  # the best drawn last, on top
     return {
         "metric": look.metric,
-        "direction": table.spec.objective.direction,
+        "direction": table.direction,
         "numbers": kept.tolist(),
         "values": numbers(table.values[kept]),
         "parameters": [_coordinate(look, index, kept) for index in look.chosen(MOST_PARAMETERS - 2)],

@@ -20,8 +20,8 @@ from hpsearch.search.beliefs import strength_of
 from hpsearch.search.chance import seed_of
 from hpsearch.search.feasible import is_feasible
 from hpsearch.search.gaussian import GaussianProcess, fitted, log_improvement, log_improvement_slopes
-from hpsearch.search.history import History, Numbers
-from hpsearch.search.space import Flags, Floats
+from hpsearch.search.history import History
+from hpsearch.search.space import Flags, Floats, Numbers
 from hpsearch.spec import GPSampler, StudySpec
 
 MOST_TOLD = 300

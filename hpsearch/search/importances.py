@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from hpsearch.insights import Importance, Importances, Method
 from hpsearch.search import fanova, ped_anova
-from hpsearch.search.space import Dimension, Floats
-from hpsearch.search.table import Numbers, Table
+from hpsearch.search.space import Dimension, Floats, Numbers
+from hpsearch.search.table import Table
 
 LEAST_TRIALS = 10
 """With fewer there is nothing to say."""

@@ -51,7 +51,7 @@ def table_of(count: int, space: Any = None, direction: str = "minimize") -> Tabl
                     number=number,
                     state=state,
                     parameters=given,
-                    value=float(rate + 0.1 * units) if state is TrialState.COMPLETE else None,
+                    values=(float(rate + 0.1 * units),) if state is TrialState.COMPLETE else None,
                     last_step=None if waits else 3,
                     last_value=None if waits else float(rate + 0.2),
                     started_at=None if waits else 1e9 + number,
