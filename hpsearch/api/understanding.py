@@ -1,6 +1,7 @@
 """Routes of what is understood of a study. Found on threads of their own: they may take a second."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Response, status
@@ -8,13 +9,15 @@ from pydantic import TypeAdapter
 
 from hpsearch.api.calls import INTERNAL
 from hpsearch.api.dependencies import CallsOf, ServiceOf, StudyName
-from hpsearch.insights import METHODS, Importances, Summary
+from hpsearch.errors import Fault, InvalidInput
+from hpsearch.insights import METHODS, Front, Importances, Summary
 from hpsearch.service import KINDS, Marker
 
 router = APIRouter(prefix="/api/v1/studies/{study}", tags=["understanding"])
 
 _IMPORTANCES: TypeAdapter[Importances] = TypeAdapter(Importances)
 _SUMMARY: TypeAdapter[Summary] = TypeAdapter(Summary)
+_FRONT: TypeAdapter[Front] = TypeAdapter(Front)
 _JSON: TypeAdapter[Any] = TypeAdapter(Any)
 
 IfNoneMatch = Annotated[str | None, Header()]
@@ -56,6 +59,47 @@ async def summary(
         return found.revision, _SUMMARY.dump_json(found, exclude={"top": {"__all__": INTERNAL}})
 
     return await tagged(calls, study, if_none_match, find)
+
+
+@router.get("/pareto", response_model=Front, response_model_exclude={"trials": {"__all__": INTERNAL}})
+async def pareto(
+    service: ServiceOf,
+    calls: CallsOf,
+    study: StudyName,
+    weight: Annotated[
+        list[str] | None,
+        Query(
+            description="How much a metric counts for `chosen`: `validation_accuracy:2`. Repeat for more; 1 without."
+        ),
+    ] = None,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """The Pareto front: the trials that no other one beats in every metric, and which of them to take by weights; with
+    an `ETag`. Of one metric alone it is the best trials."""
+    weights = weights_of(weight or ())
+
+    def find() -> tuple[int, bytes]:
+        found = service.understanding.front(study, weights)
+        return found.revision, _FRONT.dump_json(found, exclude={"trials": {"__all__": INTERNAL}})
+
+    return await tagged(calls, study, if_none_match, find)
+
+
+def weights_of(texts: Sequence[str]) -> dict[str, float]:
+    """`metric:weight`, the last colon parting them. Raises `InvalidInput`."""
+    weights: dict[str, float] = {}
+    for place, text in enumerate(texts):
+        metric, _, number = text.rpartition(":")
+        try:
+            weight = float(number)
+        except ValueError:
+            weight = math.nan
+        if not metric or math.isnan(weight):
+            raise InvalidInput(faults=[Fault(f"weight.{place}", f"must be METRIC:NUMBER, not {text[:80]!r}")])
+        if metric in weights:
+            raise InvalidInput(faults=[Fault(f"weight.{place}", f"{metric[:80]!r} is weighted already")])
+        weights[metric] = weight
+    return weights
 
 
 @router.get("/plots")

@@ -15,7 +15,7 @@ from hpsearch.client.transport import Transport
 from hpsearch.confirmation import Confirmation
 from hpsearch.errors import Fault, InvalidInput, LeaseLost, StudyEnded
 from hpsearch.gateway import Assignment
-from hpsearch.insights import Importances, Summary
+from hpsearch.insights import Front, Importances, Summary
 from hpsearch.studies import Best, Clone, Event, Page, Study
 from hpsearch.trials import (
     DIVERGED,
@@ -45,6 +45,7 @@ _ARTIFACTS: TypeAdapter[list[Artifact]] = TypeAdapter(list[Artifact])
 _RECEIPTS: TypeAdapter[list[Receipt]] = TypeAdapter(list[Receipt])
 _IMPORTANCES: TypeAdapter[Importances] = TypeAdapter(Importances)
 _SUMMARY: TypeAdapter[Summary] = TypeAdapter(Summary)
+_FRONT: TypeAdapter[Front] = TypeAdapter(Front)
 _ASSIGNMENTS: TypeAdapter[list[Assignment]] = TypeAdapter(list[Assignment])
 
 WAIT_SECONDS = 30.0
@@ -226,6 +227,12 @@ class StudyHandle:
     def summary(self, count: int = 10) -> Summary:
         """The best trials, and how the others ended."""
         return _SUMMARY.validate_json(self._get("/summary", params={"count": count}))
+
+    def pareto(self, weights: Mapping[str, float] | None = None) -> Front:
+        """The trials that no other one beats in every metric, and which of them to take by weights (1 for a metric of
+        which nothing is said). Raises `InvalidInput`."""
+        query = {"weight": [f"{metric}:{weight!r}" for metric, weight in (weights or {}).items()]}
+        return _FRONT.validate_json(self._get("/pareto", params=query))
 
     def figure(self, kind: str, *parameters: str, form: str = "figure") -> dict[str, Any]:
         """A Plotly figure of it as JSON: `plotly.graph_objects.Figure(study.figure("history"))`; with the form "data"

@@ -1,6 +1,7 @@
 """What is understood of studies: which parameters mattered, what came of the trials, and figures of it all. Only reads;
 the work of each answer is bounded, also for a study of 100,000 trials."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ import numpy as np
 
 from hpsearch.errors import Fault, InvalidInput, near
 from hpsearch.figures import KINDS, Look
-from hpsearch.figures.look import Curves
-from hpsearch.insights import METHODS, Ending, Importances, Method, Summary
+from hpsearch.figures.look import Curves, spread
+from hpsearch.insights import METHODS, Ending, Front, Importances, Method, Summary
 from hpsearch.search import importances as searched
+from hpsearch.search.fronts import nearest
 from hpsearch.search.table import STATES, Table
 from hpsearch.service.answers import Answers
 from hpsearch.service.tables import Tables
@@ -22,6 +24,9 @@ from hpsearch.studies import Study
 from hpsearch.trials import TrialState
 
 MOST_TOP = 100
+MOST_FRONT = 1000
+"""Trials of a front that are told."""
+MOST_WEIGHT = 1e6
 MOST_ENDINGS = 20
 MOST_STEPS = 200
 """Of a learning curve."""
@@ -88,6 +93,38 @@ class Understanding:
             workers=len(table.worker_names),
         )
 
+    def front(self, name: str, weights: Mapping[str, float]) -> Front:
+        """The Pareto front, and the trial to take by weights. Raises `StudyNotFound`; `InvalidInput` for an unknown
+        metric, and for weights that are negative, not finite or all 0."""
+        study = self._find(name)
+        metrics = study.spec.objective.searched
+        _check_weights(weights, metrics)
+        whole = {metric: float(weights.get(metric, 1.0)) for metric in metrics}
+        key = (study.id, "front", *whole.values())
+        return self._answers.get(key, study.revision, lambda: self._front(study, whole))
+
+    def _front(self, study: Study, weights: dict[str, float]) -> Front:
+        table = self._tables.table(study)
+        front, complete = table.front(), table.complete()
+        shown = spread(front, MOST_FRONT)
+        chosen = None
+        if len(front):
+            chosen = int(front[nearest(table.losses(front), list(weights.values()))])
+            if chosen not in shown:
+                shown = np.append(shown[:-1], chosen)
+        with self._database.read() as tx:
+            trials = outcomes.trials_of(tx, study, [int(number) for number in shown])
+        return Front(
+            study=study.name,
+            revision=table.revision,
+            metrics=dict(study.spec.objective.searched),
+            trials=tuple(trials),
+            size=len(front),
+            of=int((~table.infeasible[complete]).sum()),
+            weights=weights,
+            chosen=chosen,
+        )
+
     def figure(self, name: str, kind: str, parameters: Sequence[str] = (), form: str = "figure") -> Drawing:
         """A figure of a study: a Plotly figure, or (`form` is "data") the numbers in it.
 
@@ -128,6 +165,19 @@ class Understanding:
     def _find(self, name: str) -> Study:
         with self._database.read() as tx:
             return studies.find(tx, name)
+
+
+def _check_weights(weights: Mapping[str, float], metrics: Mapping[str, str]) -> None:
+    """Raises `InvalidInput`."""
+    faults = []
+    for metric, weight in weights.items():
+        faults += _unknown(f"weight.{metric}"[:100], metric, metrics)
+        if not (math.isfinite(weight) and 0 <= weight <= MOST_WEIGHT):
+            faults.append(Fault(f"weight.{metric}"[:100], f"must be from 0 to {MOST_WEIGHT:g}, not {weight:g}"))
+    if not faults and not any(weights.get(metric, 1.0) for metric in metrics):
+        faults.append(Fault("weight", "must be above 0 for one metric at least"))
+    if faults:
+        raise InvalidInput(faults=faults)
 
 
 def _unknown(path: str, name: str, known: Iterable[str]) -> list[Fault]:
