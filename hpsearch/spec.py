@@ -82,8 +82,8 @@ class ObjectiveSpec(_Part):
     """Whether less or more of it is better."""
     metrics: Annotated[dict[MetricName, Direction], Field(min_length=2, max_length=MOST_METRICS)] | None = None
     """Several measurements to be searched together, each with its direction, in place of `metric` and `direction`:
-    what none other beats in all of them is the Pareto front. Trials report the first as they train, and the best trial
-    is the best by that one."""
+    what no other trial beats in all of them is the Pareto front, and there is no one best. Trials report the first as
+    they train."""
     settings: dict[ParameterName, Value] = Field(default={})
     """Parameters of the objective that stay as they are in every trial."""
 

@@ -73,7 +73,8 @@ class TrialList(Sequence[Trial]):
         return f"<{len(self)} trials>"
 
     def to_pandas(self) -> Any:
-        """A `pandas.DataFrame`, a row a trial: `parameters.…` and `metrics.…` a column each, indexed by number.
+        """A `pandas.DataFrame`, a row a trial: `parameters.…` and `metrics.…` a column each, indexed by number. Of
+        several searched metrics `values.0`, `values.1` … are the values, in the study's order.
 
         Raises `ImportError` where pandas is not installed.
         """
@@ -86,6 +87,7 @@ class TrialList(Sequence[Trial]):
                 "number": trial.number,
                 "state": trial.state.value,
                 "value": trial.value,
+                **{f"values.{place}": value for place, value in enumerate(_several(trial))},
                 **{f"parameters.{name}": value for name, value in trial.parameters.items()},
                 **{f"metrics.{name}": value for name, value in trial.metrics.items()},
                 "confirms": trial.confirms,
@@ -100,6 +102,11 @@ class TrialList(Sequence[Trial]):
         ]
         frame = pd.DataFrame(rows, columns=None if rows else ["number", "state", "value"])
         return frame.set_index("number")
+
+
+def _several(trial: Trial) -> tuple[float, ...]:
+    """A trial's values where it has more than one."""
+    return trial.values if trial.values is not None and len(trial.values) > 1 else ()
 
 
 def _json(body: Any) -> str:

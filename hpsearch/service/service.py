@@ -339,7 +339,9 @@ class Service:
             found = studies.find(tx, study)
             number = found.best_number if number is None else number
             if number is None:
-                raise TrialNotFound(f"study {study!r} has no complete trial yet")
+                several = "searches several metrics, which have no one best trial: name one"
+                problem = several if found.spec.objective.has_several else "has no complete trial yet"
+                raise TrialNotFound(f"study {study!r} {problem}")
             record, relative = artifacts.find(tx, found, trials.find(tx, found, number).number, name)
         path = self._files.path(relative)
         if not path.is_file():
