@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, overload
@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from hpsearch.client.transport import Transport
 from hpsearch.confirmation import Confirmation
-from hpsearch.errors import Fault, InvalidInput, LeaseLost, StudyEnded
+from hpsearch.errors import Fault, InvalidInput, LeaseLost, StudyEnded, near
 from hpsearch.gateway import Assignment
 from hpsearch.insights import Front, Importances, Summary
 from hpsearch.studies import Best, Clone, Event, Page, Study
@@ -107,6 +107,19 @@ class TrialList(Sequence[Trial]):
 def _several(trial: Trial) -> tuple[float, ...]:
     """A trial's values where it has more than one."""
     return trial.values if trial.values is not None and len(trial.values) > 1 else ()
+
+
+def _in_order(values: Mapping[str, float], searched: Collection[str]) -> list[float]:
+    """Values by metric, in the order of the study. Raises `InvalidInput`."""
+    faults = [
+        Fault(f"values.{name}", f"is not searched; searched: {', '.join(searched)}", near(name, searched))
+        for name in values
+        if name not in searched
+    ]
+    faults += [Fault(f"values.{name}", "is missing") for name in searched if name not in values]
+    if faults:
+        raise InvalidInput(faults=faults)
+    return [values[name] for name in searched]
 
 
 def _json(body: Any) -> str:
@@ -377,9 +390,13 @@ class AskedTrial:
         """Hand it back, not ended: whoever is given it next finds its number and an `attempt` above 1."""
         self._study._release(self._lease, reason)
 
-    def tell(self, value: float, metrics: Metrics | None = None) -> Trial:
-        """It ended well, with this value."""
-        return self._study._tell(self._lease, state="complete", value=value, metrics=dict(metrics or {}))
+    def tell(self, value: float | Sequence[float] | Mapping[str, float], metrics: Metrics | None = None) -> Trial:
+        """It ended well, with this value; of several searched metrics with one for each, in the study's order or by
+        name. Raises `InvalidInput` where one is missing or not searched."""
+        if isinstance(value, Mapping):
+            value = _in_order(value, self._study.info.spec.objective.searched)
+        told = {"values": list(value)} if isinstance(value, Sequence) else {"value": value}
+        return self._study._tell(self._lease, state="complete", **told, metrics=dict(metrics or {}))
 
     def prune(self) -> Trial:
         """It ended early, without hope."""

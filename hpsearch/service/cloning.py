@@ -43,10 +43,8 @@ def faults(source: StudySpec, raw: object, info: ObjectiveInfo | None) -> Iterat
     objective = study.get("objective")
     objective = objective if isinstance(objective, Mapping) else {}
     several = source.objective.has_several or objective.get("metrics") is not None
-    alike = (
-        (("name", None), ("metrics", None)) if several else (("name", None), ("metric", "value"), ("direction", None))
-    )
-    for part, default in alike:
+    alike = [("metrics", None)] if several else [("metric", "value"), ("direction", None)]
+    for part, default in [("name", None), *alike]:
         present, wanted = getattr(source.objective, part), objective.get(part, default)
         in_order = [list(item) if isinstance(item, Mapping) else None for item in (present, wanted)]
         if wanted != present or in_order[0] != in_order[1]:
