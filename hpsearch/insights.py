@@ -43,6 +43,8 @@ class Importances:
     study: str
     revision: int
     """Of the study, when it was looked at."""
+    metric: str
+    """The searched metric that they are of."""
     method: Method
     importances: tuple[Importance, ...]
     interactions: tuple[Interaction, ...] = ()

@@ -21,6 +21,7 @@ _FRONT: TypeAdapter[Front] = TypeAdapter(Front)
 _JSON: TypeAdapter[Any] = TypeAdapter(Any)
 
 IfNoneMatch = Annotated[str | None, Header()]
+Metric = Annotated[str | None, Query(description="Which of the metrics that the study searches; the first without.")]
 
 
 @router.get("/importances", response_model=Importances)
@@ -31,6 +32,7 @@ async def importances(
     method: Annotated[
         str, Query(description=f"One of {', '.join(METHODS)}; the others than the first need scikit-learn.")
     ] = METHODS[0],
+    metric: Metric = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Which parameters mattered, with an `ETag`: `ped_anova` by what leads to the best tenth of the trials, `fanova` by
@@ -38,7 +40,7 @@ async def importances(
     large study a random sample of some thousand trials is looked at; the answer says how many of how many."""
 
     def find() -> tuple[int, bytes]:
-        found = service.understanding.importances(study, method)
+        found = service.understanding.importances(study, method, metric)
         return found.revision, _IMPORTANCES.dump_json(found)
 
     return await tagged(calls, study, if_none_match, find)
@@ -120,13 +122,14 @@ async def plot(
     form: Annotated[
         str, Query(description="figure: a Plotly figure (data, layout); data: the numbers in it.")
     ] = "figure",
+    metric: Metric = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """A figure as JSON that Plotly draws in any language, with an `ETag`. Of a large study the best trials and an even
     sample of the others are shown; the figure says so. What users wrote stands in it as text, never as markup."""
 
     def find() -> tuple[int | None, bytes]:
-        found = service.understanding.figure(study, kind, parameter or (), form)
+        found = service.understanding.figure(study, kind, parameter or (), form, metric)
         return found.revision if found.keeps else None, _JSON.dump_json(found.content)
 
     follows = kind.replace("-", "_") in KINDS and KINDS[kind.replace("-", "_")].follows_reports

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hpsearch.cli.confirmation import say_confirmation
-from hpsearch.cli.options import AsJson, Kind, Objectives, ServerUrl, StudyName, Token, kind_of, settings_of
+from hpsearch.cli.options import AsJson, Kind, MetricName, Objectives, ServerUrl, StudyName, Token, kind_of, settings_of
 from hpsearch.cli.output import emit_json, emit_table, no_one_best, say, shown, shown_parameters
 
 if TYPE_CHECKING:
@@ -212,6 +212,7 @@ def importances(
     method: Annotated[
         str, typer.Option(help="ped_anova; fanova (with interactions) or shapley need scikit-learn on the server.")
     ] = "ped_anova",
+    metric: MetricName = None,
     server: ServerUrl = None,
     token: Token = None,
     as_json: AsJson = False,
@@ -222,9 +223,10 @@ def importances(
 
     with connect(server, token) as client:
         if as_json:
-            emit_json(client.get_json(f"studies/{name}/importances", method=method))
+            named = {} if metric is None else {"metric": metric}
+            emit_json(client.get_json(f"studies/{name}/importances", method=method, **named))
         else:
-            say_importances(client.study(name).importances(method))
+            say_importances(client.study(name).importances(method, metric))
 
 
 @app.command()
@@ -237,6 +239,7 @@ def plot(
     parameter: Annotated[
         list[str] | None, typer.Option(help="A parameter to show; repeat. The most important ones without.")
     ] = None,
+    metric: MetricName = None,
     server: ServerUrl = None,
     token: Token = None,
 ) -> None:
@@ -246,7 +249,7 @@ def plot(
 
     form_of(to)
     with connect(server, token) as client:
-        figure = client.study(name).figure(kind, *(parameter or ()))
+        figure = client.study(name).figure(kind, *(parameter or ()), metric=metric)
     write_figure(figure, to)
     say(f"{name}: {kind} is in {to}")
 

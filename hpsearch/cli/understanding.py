@@ -24,7 +24,7 @@ def say_importances(found: Importances) -> None:
     for together in found.interactions[:MOST_INTERACTIONS]:
         if together.importance >= LEAST_INTERACTION:
             say(f"{' with '.join(together.parameters)}: {together.importance:.3f} beyond what each does alone")
-    say(f"{found.method}, {found.used} of {found.of} trials: {found.rule}")
+    say(f"{found.metric} by {found.method}, {found.used} of {found.of} trials: {found.rule}")
 
 
 def say_front(front: Front) -> None:

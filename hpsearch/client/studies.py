@@ -122,6 +122,11 @@ def _in_order(values: Mapping[str, float], searched: Collection[str]) -> list[fl
     return [values[name] for name in searched]
 
 
+def _of(metric: str | None) -> dict[str, str]:
+    """A query for what is of a metric."""
+    return {} if metric is None else {"metric": metric}
+
+
 def _json(body: Any) -> str:
     try:
         return json.dumps(body, allow_nan=False)
@@ -240,9 +245,10 @@ class StudyHandle:
 
     # --- understood --------------------------------------------------------------------------------------------------
 
-    def importances(self, method: str = "ped_anova") -> Importances:
-        """Which parameters mattered; by `ped_anova`, `fanova` or `shapley`. Raises `InvalidInput`."""
-        return _IMPORTANCES.validate_json(self._get("/importances", params={"method": method}))
+    def importances(self, method: str = "ped_anova", metric: str | None = None) -> Importances:
+        """Which parameters mattered to a metric (the first one that is searched, where none is named); by `ped_anova`,
+        `fanova` or `shapley`. Raises `InvalidInput`."""
+        return _IMPORTANCES.validate_json(self._get("/importances", params={"method": method} | _of(metric)))
 
     def summary(self, count: int = 10) -> Summary:
         """The best trials, and how the others ended."""
@@ -254,10 +260,11 @@ class StudyHandle:
         query = {"weight": [f"{metric}:{weight!r}" for metric, weight in (weights or {}).items()]}
         return _FRONT.validate_json(self._get("/pareto", params=query))
 
-    def figure(self, kind: str, *parameters: str, form: str = "figure") -> dict[str, Any]:
+    def figure(self, kind: str, *parameters: str, form: str = "figure", metric: str | None = None) -> dict[str, Any]:
         """A Plotly figure of it as JSON: `plotly.graph_objects.Figure(study.figure("history"))`; with the form "data"
-        the numbers in it. Raises `InvalidInput` with the known kinds."""
-        query = {"parameter": list(parameters), "form": form}
+        the numbers in it. It is of a metric, the first one that is searched where none is named. Raises `InvalidInput`
+        with the known kinds."""
+        query = {"parameter": list(parameters), "form": form} | _of(metric)
         content = self._get(f"/plots/{quote(kind, safe='')}", params=query)
         return TypeAdapter(dict[str, Any]).validate_json(content)
 

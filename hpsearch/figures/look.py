@@ -92,12 +92,19 @@ def shown(value: object) -> str:
 def main_range(values: Floats, sign: float) -> list[float] | None:
     """Where to cut an axis so that values far out on the bad side do not flatten the rest; None where none are."""
     finite = values[np.isfinite(values)] * sign
-    if len(finite) < 8:
-        return None
-    first, third = np.quantile(finite, [0.25, 0.75])
-    fence = third + 3 * (third - first)
-    if finite.max() <= fence or fence <= finite.min():
+    fence = fence_of(finite)
+    if fence is None:
         return None
     margin = 0.05 * (fence - finite.min())
     ends = [sign * float(finite.min() - margin), sign * float(fence + margin)]
     return sorted(ends)
+
+
+def fence_of(losses: Floats) -> float | None:
+    """The loss beyond which others are far out: three quartile distances beyond the third quartile (Tukey 1977). None
+    where none are."""
+    if len(losses) < 8:
+        return None
+    first, third = np.quantile(losses, [0.25, 0.75])
+    fence = float(third + 3 * (third - first))
+    return fence if losses.min() < fence < losses.max() else None

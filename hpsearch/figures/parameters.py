@@ -266,6 +266,8 @@ def importances_data(look: Look) -> Data:
     """How much each parameter mattered, by PED-ANOVA."""
     found = look.importances()
     return {
+        "metric": look.metric,
+        "is_one_of_several": look.table.spec.objective.has_several,
         "method": found.method,
         "parameters": [item.parameter for item in found.importances],
         "importances": [item.importance for item in found.importances],
@@ -282,6 +284,7 @@ def draw_importances(data: Data) -> style.Figure:
     bar |= {"text": [f"{value:.3f}" for _, value in shown_ones], "textposition": "outside", "cliponaxis": False}
     bar |= {"marker": {"color": style.BLUE}, "hoverinfo": "skip"}
     y = {"tickvals": places, "ticktext": [style.text(name, 40) for name, _ in shown_ones], "autorange": "reversed"}
-    x = {"title": {"text": "importance"}, "rangemode": "tozero"}
+    of = f" for {style.text(data['metric'], 40)}" if data["is_one_of_several"] else ""
+    x = {"title": {"text": f"importance{of}"}, "rangemode": "tozero"}
     more: dict[str, Any] = {"height": 150 + 28 * len(places), "margin": {"l": 64, "r": 56, "t": 76, "b": 56}}
     return style.figure([bar], "Importances", data["note"], xaxis=x, yaxis=y, **more)

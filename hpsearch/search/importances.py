@@ -59,6 +59,7 @@ def importances(table: Table, method: Method) -> Importances:
     return Importances(
         study=table.spec.name,
         revision=table.revision,
+        metric=table.metric,
         method=method,
         importances=tuple(sorted([*found, *still], key=lambda item: -item.importance)) if note is None else (),
         interactions=tuple(together),

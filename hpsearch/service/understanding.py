@@ -58,17 +58,19 @@ class Understanding:
         """The study was deleted."""
         self._tables.forget(study_id)
 
-    def importances(self, name: str, method: str = "ped_anova") -> Importances:
-        """Which parameters mattered. Raises `StudyNotFound`; `InvalidInput` for an unknown method, or one that needs
-        scikit-learn where that is not installed."""
+    def importances(self, name: str, method: str = "ped_anova", metric: str | None = None) -> Importances:
+        """Which parameters mattered to a metric, the first one where none is named. Raises `StudyNotFound`;
+        `InvalidInput` for an unknown method or metric, or a method that needs scikit-learn where that is not
+        installed."""
         if faults := _unknown("method", method, METHODS):
             raise InvalidInput(faults=faults)
         study = self._find(name)
+        wanted = _metric_of(study, metric)
         known: Method = next(item for item in get_args(Method) if item == method)
         return self._answers.get(
-            (study.id, "importances", known),
+            (study.id, "importances", known, wanted),
             study.revision,
-            lambda: searched.importances(self._tables.table(study), known),
+            lambda: searched.importances(self._tables.table(study).of(wanted), known),
         )
 
     def summary(self, name: str, count: int = 10) -> Summary:
@@ -125,29 +127,33 @@ class Understanding:
             chosen=chosen,
         )
 
-    def figure(self, name: str, kind: str, parameters: Sequence[str] = (), form: str = "figure") -> Drawing:
+    def figure(
+        self, name: str, kind: str, parameters: Sequence[str] = (), form: str = "figure", metric: str | None = None
+    ) -> Drawing:
         """A figure of a study: a Plotly figure, or (`form` is "data") the numbers in it.
 
-        `parameters` are those to show, the most important ones where none is named. Raises `StudyNotFound`,
-        `InvalidInput` with the near name for an unknown kind, form or parameter.
+        `parameters` are those to show, the most important ones where none is named; `metric` is the one to look at, the
+        first where none is named. Raises `StudyNotFound`, `InvalidInput` with the near name for an unknown kind, form,
+        parameter or metric, and for a metric of which there is no such figure.
         """
         kind = kind.replace("-", "_")
         faults = [*_unknown("kind", kind, KINDS), *_unknown("form", form, FORMS)]
         if faults:
             raise InvalidInput(faults=faults)
         study = self._find(name)
-        table = self._tables.table(study)
+        wanted = _metric_of(study, metric, kind)
+        table = self._tables.table(study).of(wanted)
         _check_parameters(table, kind, parameters)
         look = Look(
             table=table,
             parameters=tuple(parameters),
-            importances=lambda: self.importances(name),
+            importances=lambda: self.importances(name, metric=wanted),
             curves=lambda numbers: self._curves(study, numbers),
         )
         # what follows reports is old as soon as it is drawn, unless the study has ended
         keeps = study.state.has_ended or not KINDS[kind].follows_reports
         data = (
-            self._answers.get((study.id, kind, *parameters), table.revision, lambda: KINDS[kind].data(look))
+            self._answers.get((study.id, kind, wanted, *parameters), table.revision, lambda: KINDS[kind].data(look))
             if keeps
             else KINDS[kind].data(look)
         )
@@ -185,6 +191,22 @@ def _unknown(path: str, name: str, known: Iterable[str]) -> list[Fault]:
     if name in names:
         return []
     return [Fault(path, f"{name[:80]!r} is not known; known: {', '.join(names)}", near(name, names))]
+
+
+def _metric_of(study: Study, metric: str | None, kind: str | None = None) -> str:
+    """The metric that is asked for, for a kind of figure where one is named. Raises `InvalidInput`."""
+    first, *_ = metrics = list(study.spec.objective.searched)
+    if metric is None:
+        return first
+    faults = _unknown("metric", metric, metrics)
+    if not faults and kind is not None:
+        if KINDS[kind].metric == "none":
+            faults.append(Fault("metric", f"{kind} is of no metric in particular: leave it out"))
+        elif KINDS[kind].metric == "first" and metric != first:
+            faults.append(Fault("metric", f"{kind} are of {first[:80]!r} alone: trials report the first metric"))
+    if faults:
+        raise InvalidInput(faults=faults)
+    return metric
 
 
 def _check_parameters(table: Table, kind: str, parameters: Sequence[str]) -> None:
