@@ -113,10 +113,12 @@ def _deep(data: Data) -> style.Figure:
         _marks(data["front"], "Pareto front", size=4.5, color=style.ORANGE),
     ]
     shown = [{"type": "scatter3d", **trace} for trace in traces if trace["text"]]
-    plain = {"gridcolor": style.LINES, "zeroline": False, "showbackground": False}
+    plain = {"gridcolor": style.GREY, "gridwidth": 0.5, "zeroline": False, "showbackground": False}
+    plain |= {"linecolor": style.GREY, "showline": True, "showspikes": False}
     axes = {f"{name}axis": plain | _axis(metric, 24) for name, metric in zip("xyz", data["metrics"], strict=True)}
+    scene = axes | {"camera": {"eye": {"x": 1.5, "y": 1.5, "z": 0.9}, "center": {"x": 0, "y": 0, "z": -0.15}}}
     margin = {"l": 8, "r": 8, "t": 76, "b": 8}
-    return style.figure(shown, "Pareto front", data["note"], scene=axes, height=600, margin=margin)
+    return style.figure(shown, "Pareto front", data["note"], scene=scene, height=600, margin=margin)
 
 
 def _parallel(data: Data) -> style.Figure:
@@ -138,8 +140,8 @@ def _parallel(data: Data) -> style.Figure:
     note = f"{which} on the front; on every axis up is better"
     if len(metrics) < len(data["metrics"]):
         note += f"; the first {len(metrics)} of {len(data['metrics'])} metrics"
-    margin = {"l": 72, "r": 56, "t": 116, "b": 36}
-    return style.figure([trace], "Pareto front", note, margin=margin, height=460)
+    margin = {"l": 72, "r": 56, "t": 144, "b": 36}
+    return style.figure([trace], "Pareto front", note, margin=margin, height=490)
 
 
 def hypervolume_data(look: Look) -> Data:
