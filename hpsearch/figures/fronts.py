@@ -7,18 +7,16 @@ import numpy as np
 
 from hpsearch.figures import style
 from hpsearch.figures.look import MOST_PARAMETERS, Data, Look, fence_of, main_range, numbers, spread
-from hpsearch.search.fronts import hypervolume
-from hpsearch.search.space import Flags, Floats, Numbers
+from hpsearch.search.fronts import PIECE, dominated, hypervolume
+from hpsearch.search.space import Floats, Numbers
 from hpsearch.search.table import LOG_RATIO, Table
 
 MOST_FRONT, MOST_OTHERS, MOST_INFEASIBLE = 500, 1200, 300
 """Points of a front's figure."""
 MOST_STEPS = {2: 200, 3: 50}
 """Points of the hypervolume's line, by how many metrics there are."""
-MOST_CARRIED = {2: 1000, 3: 300}
+MOST_CARRIED = {2: 500, 3: 300}
 """Points of a front that its hypervolume is of, by how many metrics there are: in three it takes their square."""
-PIECE = 500
-"""Trials that are held against a front at once."""
 _ONE = "needs several metrics, and this study searches one"
 
 
@@ -192,9 +190,9 @@ def _volumes(rows: Floats, counts: Numbers, most: int) -> tuple[list[float], boo
     front, volumes, is_thinned = np.empty((0, rows.shape[1])), [0.0], False
     for first, end in zip([0, *counts[:-1]], counts, strict=True):
         for piece in _pieces(rows[first:end]):
-            new = piece[~_beaten(piece, front)]
-            new = new[~_beaten(new, new)]
-            front = np.unique(np.concatenate([front[~_beaten(front, new)], new]), axis=0)
+            new = piece[~dominated(piece, front)]
+            new = new[~dominated(new, new)]
+            front = np.unique(np.concatenate([front[~dominated(front, new)], new]), axis=0)
             is_thinned |= len(front) > most
             front = front[spread(np.arange(len(front)), most)]
         volumes.append(max(volumes[-1], min(1.0, hypervolume(front, corner))))
@@ -206,16 +204,6 @@ def _pieces(rows: Floats) -> Iterator[Floats]:
     within = rows[(rows <= 1).all(axis=1)]
     for start in range(0, len(within), PIECE):
         yield within[start : start + PIECE]
-
-
-def _beaten(points: Floats, others: Floats) -> Flags:
-    """Which points one of the others dominates."""
-    as_good = np.ones((len(points), len(others)), dtype=bool)
-    better = np.zeros_like(as_good)
-    for own, theirs in zip(points.T[:, :, None], others.T[:, None, :], strict=True):
-        as_good &= theirs <= own
-        better |= theirs < own
-    return np.asarray((as_good & better).any(axis=1))
 
 
 def draw_hypervolume(data: Data) -> style.Figure:

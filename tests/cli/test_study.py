@@ -248,8 +248,7 @@ def several(client: Client, tell: Callable[[float, float], tuple[float, float]],
     for _ in range(trials):
         trial = study.ask()
         assert trial
-        values = tell(trial.parameters["x"], trial.parameters["y"])
-        study._tell(trial._lease, state="complete", values=values)
+        trial.tell(tell(trial.parameters["x"], trial.parameters["y"]))
     return study
 
 
