@@ -100,8 +100,8 @@ def _on_front(front: Front) -> Iterator[str]:
     ways = ", ".join(f"{metric} ({direction})" for metric, direction in front.metrics.items())
     few = f" {len(trials)} of them are shown, evenly spread." if len(trials) < front.size else ""
     yield page.paragraph(
-        f"By {ways}, {front.size} of {front.of} complete trials are beaten by no other one: none is as good in every "
-        f"metric and better in one.{few}"
+        f"By {ways}: {front.size} of the {front.of} complete trials that violate no constraint are on the front: "
+        f"no other trial is at least as good in every metric and better in one.{few}"
     )
     chosen = next((place for place, trial in enumerate(trials) if trial.number == front.chosen), None)
     yield page.table(["trial", *front.metrics, *names], rows, best=chosen)

@@ -7,18 +7,16 @@ import numpy as np
 
 from hpsearch.figures import style
 from hpsearch.figures.look import MOST_PARAMETERS, Data, Look, fence_of, main_range, numbers, spread
-from hpsearch.search.fronts import hypervolume
-from hpsearch.search.space import Flags, Floats, Numbers
+from hpsearch.search.fronts import PIECE, dominated, hypervolume
+from hpsearch.search.space import Floats, Numbers
 from hpsearch.search.table import LOG_RATIO, Table
 
 MOST_FRONT, MOST_OTHERS, MOST_INFEASIBLE = 500, 1200, 300
 """Points of a front's figure."""
 MOST_STEPS = {2: 200, 3: 50}
 """Points of the hypervolume's line, by how many metrics there are."""
-MOST_CARRIED = {2: 1000, 3: 300}
+MOST_CARRIED = {2: 500, 3: 300}
 """Points of a front that its hypervolume is of, by how many metrics there are: in three it takes their square."""
-PIECE = 500
-"""Trials that are held against a front at once."""
 _ONE = "needs several metrics, and this study searches one"
 
 
@@ -113,10 +111,12 @@ def _deep(data: Data) -> style.Figure:
         _marks(data["front"], "Pareto front", size=4.5, color=style.ORANGE),
     ]
     shown = [{"type": "scatter3d", **trace} for trace in traces if trace["text"]]
-    plain = {"gridcolor": style.LINES, "zeroline": False, "showbackground": False}
+    plain = {"gridcolor": style.GREY, "gridwidth": 0.5, "zeroline": False, "showbackground": False}
+    plain |= {"linecolor": style.GREY, "showline": True, "showspikes": False}
     axes = {f"{name}axis": plain | _axis(metric, 24) for name, metric in zip("xyz", data["metrics"], strict=True)}
+    scene = axes | {"camera": {"eye": {"x": 1.5, "y": 1.5, "z": 0.9}, "center": {"x": 0, "y": 0, "z": -0.15}}}
     margin = {"l": 8, "r": 8, "t": 76, "b": 8}
-    return style.figure(shown, "Pareto front", data["note"], scene=axes, height=600, margin=margin)
+    return style.figure(shown, "Pareto front", data["note"], scene=scene, height=600, margin=margin)
 
 
 def _parallel(data: Data) -> style.Figure:
@@ -138,8 +138,8 @@ def _parallel(data: Data) -> style.Figure:
     note = f"{which} on the front; on every axis up is better"
     if len(metrics) < len(data["metrics"]):
         note += f"; the first {len(metrics)} of {len(data['metrics'])} metrics"
-    margin = {"l": 72, "r": 56, "t": 116, "b": 36}
-    return style.figure([trace], "Pareto front", note, margin=margin, height=460)
+    margin = {"l": 72, "r": 56, "t": 144, "b": 36}
+    return style.figure([trace], "Pareto front", note, margin=margin, height=490)
 
 
 def hypervolume_data(look: Look) -> Data:
@@ -190,9 +190,9 @@ def _volumes(rows: Floats, counts: Numbers, most: int) -> tuple[list[float], boo
     front, volumes, is_thinned = np.empty((0, rows.shape[1])), [0.0], False
     for first, end in zip([0, *counts[:-1]], counts, strict=True):
         for piece in _pieces(rows[first:end]):
-            new = piece[~_beaten(piece, front)]
-            new = new[~_beaten(new, new)]
-            front = np.unique(np.concatenate([front[~_beaten(front, new)], new]), axis=0)
+            new = piece[~dominated(piece, front)]
+            new = new[~dominated(new, new)]
+            front = np.unique(np.concatenate([front[~dominated(front, new)], new]), axis=0)
             is_thinned |= len(front) > most
             front = front[spread(np.arange(len(front)), most)]
         volumes.append(max(volumes[-1], min(1.0, hypervolume(front, corner))))
@@ -204,16 +204,6 @@ def _pieces(rows: Floats) -> Iterator[Floats]:
     within = rows[(rows <= 1).all(axis=1)]
     for start in range(0, len(within), PIECE):
         yield within[start : start + PIECE]
-
-
-def _beaten(points: Floats, others: Floats) -> Flags:
-    """Which points one of the others dominates."""
-    as_good = np.ones((len(points), len(others)), dtype=bool)
-    better = np.zeros_like(as_good)
-    for own, theirs in zip(points.T[:, :, None], others.T[:, None, :], strict=True):
-        as_good &= theirs <= own
-        better |= theirs < own
-    return np.asarray((as_good & better).any(axis=1))
 
 
 def draw_hypervolume(data: Data) -> style.Figure:

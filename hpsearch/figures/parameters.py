@@ -258,7 +258,7 @@ def draw_parallel(data: Data) -> style.Figure:
     line = {"color": data["values"], "colorscale": style.SCALE, "reversescale": data["direction"] == "maximize"}
     line |= {"cmin": ends[0], "cmax": ends[1]}
     trace = {"type": "parcoords", "dimensions": axes, "line": line, "unselected": {"line": {"opacity": 0.04}}}
-    margin = {"l": 72, "r": 56, "t": 116, "b": 36}
+    margin = {"l": 72, "r": 56, "t": 144 if data["note"] else 116, "b": 36}
     return style.figure([trace], "Parallel coordinates", data["note"], margin=margin, height=460)
 
 
@@ -286,5 +286,5 @@ def draw_importances(data: Data) -> style.Figure:
     y = {"tickvals": places, "ticktext": [style.text(name, 40) for name, _ in shown_ones], "autorange": "reversed"}
     of = f" for {style.text(data['metric'], 40)}" if data["is_one_of_several"] else ""
     x = {"title": {"text": f"importance{of}"}, "rangemode": "tozero"}
-    more: dict[str, Any] = {"height": 150 + 28 * len(places), "margin": {"l": 64, "r": 56, "t": 76, "b": 56}}
+    more: dict[str, Any] = {"height": 158 + 28 * len(places), "margin": {"l": 64, "r": 56, "t": 76, "b": 64}}
     return style.figure([bar], "Importances", data["note"], xaxis=x, yaxis=y, **more)

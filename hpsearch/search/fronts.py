@@ -14,6 +14,10 @@ from optuna.study._multi_objective import _fast_non_domination_rank as non_domin
 from hpsearch.search.space import Flags, Floats, Numbers
 
 _TINY = 1e-12
+MOST_AT_ONCE = 1000
+"""Points in three metrics or more whose front is found by Optuna's way, which takes each point of it by itself."""
+PIECE = 500
+"""Points that are held against others at once."""
 SLOPE = 1e-3
 """Of the choice by weights: how much the sum of the distances counts beside the largest, so that of two points that are
 equally far in their worst metric the one that is better in the others is chosen."""
@@ -23,8 +27,44 @@ def is_on_front(losses: Floats) -> Flags:
     """Which points no other one dominates (is at least as good in every metric and better in one)."""
     if not len(losses):
         return np.zeros(0, dtype=bool)
+    if len(losses) > MOST_AT_ONCE and losses.shape[1] > 2:
+        return _is_on_large_front(losses)
     flags: Flags = non_domination_rank(losses, n_below=1) == 0
     return flags
+
+
+def _is_on_large_front(losses: Floats) -> Flags:
+    """The same for many points, a piece at a time. What dominates another has the lower sum of ranks: in that order a
+    point is held only against those before it that are on the front, and most are out after the first of them."""
+    points, copies = np.unique(losses, axis=0, return_inverse=True)
+    ranks = sum(np.unique(column, return_inverse=True)[1] for column in points.T)
+    order = np.argsort(ranks, kind="stable")
+    pieces: list[Numbers] = []
+    for start in range(0, len(order), PIECE):
+        left: Numbers = order[start : start + PIECE]
+        for piece in pieces:
+            left = left[~dominated(points[left], points[piece])]
+            if not len(left):
+                break
+        left = left[~dominated(points[left], points[left])]
+        if pieces and len(pieces[-1]) + len(left) <= PIECE:
+            pieces[-1] = np.concatenate([pieces[-1], left])
+        else:
+            pieces.append(left)
+    flags = np.zeros(len(points), dtype=bool)
+    flags[np.concatenate(pieces)] = True
+    on_front: Flags = flags[copies.reshape(-1)]
+    return on_front
+
+
+def dominated(losses: Floats, others: Floats) -> Flags:
+    """Which points one of the others dominates; work and memory go with the product of their numbers."""
+    as_good = np.ones((len(losses), len(others)), dtype=bool)
+    better = np.zeros_like(as_good)
+    for own, theirs in zip(losses.T[:, :, None], others.T[:, None, :], strict=True):
+        as_good &= theirs <= own
+        better |= theirs < own
+    return np.asarray((as_good & better).any(axis=1))
 
 
 def by_fronts(losses: Floats, count: int, spread: int = 0) -> Numbers:

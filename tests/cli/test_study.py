@@ -248,8 +248,7 @@ def several(client: Client, tell: Callable[[float, float], tuple[float, float]],
     for _ in range(trials):
         trial = study.ask()
         assert trial
-        values = tell(trial.parameters["x"], trial.parameters["y"])
-        study._tell(trial._lease, state="complete", values=values)
+        trial.tell(tell(trial.parameters["x"], trial.parameters["y"]))
     return study
 
 
@@ -263,7 +262,7 @@ def test_a_report_of_several_metrics_shows_their_front_and_what_matters_to_each(
     page, front = to.read_text(encoding="utf-8"), study.pareto()
     assert "<h2>Pareto front</h2>" in page
     assert "<h2>Found</h2>" not in page
-    assert f"accuracy (maximize), size (minimize), {front.size} of 40 complete trials" in page
+    assert f"accuracy (maximize), size (minimize): {front.size} of the 40 complete trials" in page
     table = page.split("<h2>Pareto front</h2>")[1].split("</table>")[0]
     assert re.findall(r'<tr(?: class=best)?><td class="number">(\d+)</td>', table) == [
         str(trial.number) for trial in front.trials
@@ -294,7 +293,7 @@ def test_a_long_front_is_shown_in_part_with_the_trial_to_take(
 
 def test_a_report_of_several_metrics_that_has_hardly_begun(connected: Command, client: Client, tmp_path: Path) -> None:
     to = tmp_path / "report.html"
-    for trials, told in ((0, "No trial is complete yet that satisfies"), (1, "1 of 1 complete trials are beaten by")):
+    for trials, told in ((0, "No trial is complete yet that satisfies"), (1, ": 1 of the 1 complete trials")):
         study = several(client, lambda x, y: (x, y), trials)
         assert connected("study", "report", study.name, "--to", str(to)).code == 0
         assert told in to.read_text(encoding="utf-8")

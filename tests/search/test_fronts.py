@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.samplers._tpe.sampler import _split_complete_trials_multi_objective as optunas_split
+from optuna.study._multi_objective import _fast_non_domination_rank as non_domination_rank
 
 from hpsearch.search.fronts import (
+    MOST_AT_ONCE,
     by_fronts,
     contributions,
     hypervolume,
@@ -52,6 +54,17 @@ def fronts_of(losses: Floats) -> list[set[int]]:
 def test_the_front_is_what_nothing_dominates(losses: Floats) -> None:
     expected = [not any(dominates(other, one) for other in losses) for one in losses]
     assert is_on_front(losses).tolist() == expected
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(3, 4), st.integers(1, 8), st.integers(0, 2**32 - 1))
+def test_a_large_front_is_found_as_a_small_one_is(metrics: int, levels: int, seed: int) -> None:
+    """Of so many points that they are taken in pieces, on a grid from coarse to fine; a third of them on a
+    sphere, where many are on the front."""
+    random = np.random.default_rng(seed)
+    losses = random.integers(0, 4**levels, (2 * MOST_AT_ONCE + 7, metrics)).astype(float)
+    losses[::3] /= -np.maximum(np.linalg.norm(losses[::3], axis=1, keepdims=True), 1)
+    assert (is_on_front(losses) == (non_domination_rank(losses, n_below=1) == 0)).all()
 
 
 def test_equal_points_are_on_the_front_together() -> None:
