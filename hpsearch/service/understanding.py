@@ -112,8 +112,8 @@ class Understanding:
         chosen = None
         if len(front):
             chosen = int(front[nearest(table.losses(front), list(weights.values()))])
-            if chosen not in shown:
-                shown = np.append(shown[:-1], chosen)
+            if chosen not in shown:  # in the place of one from the middle
+                shown = front[np.isin(front, np.append(np.delete(shown, len(shown) // 2), chosen))]
         with self._database.read() as tx:
             trials = outcomes.trials_of(tx, study, [int(number) for number in shown])
         return Front(
