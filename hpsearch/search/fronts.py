@@ -99,8 +99,8 @@ def hypervolume(losses: Floats, reference: Floats) -> float:
 
 
 def contributions(losses: Floats) -> Floats:
-    """How much hypervolume each point adds to the others of the front, as a share of the largest such amount; 0 for what
-    is dominated."""
+    """How much hypervolume each point adds to the others of the front, as a share of the largest such amount; 0 for
+    what is dominated."""
     shares = np.zeros(len(losses))
     front = np.flatnonzero(is_on_front(losses))
     if not len(front):
