@@ -94,6 +94,8 @@ def _sampler_for(spec: StudySpec) -> tuple[SamplerSpec, str]:
 
 def _pruner_for(spec: StudySpec) -> tuple[AnyPruner, str]:
     settings = spec.objective.settings
+    if spec.objective.has_several:
+        return NoPruner(), "none: what is hopeless by the first metric may be best by another"
     if any(_whole(settings, name) > 1 for name in ("folds", "repeats")):
         return MedianPruner(), "median: the steps are folds and repeats, which are too few for rungs"
     name, epochs = next(((name, _whole(settings, name)) for name in EPOCHS if _whole(settings, name)), ("", 0))

@@ -1,5 +1,6 @@
 """What is understood of a study: values that go over the wire as JSON."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,6 +43,8 @@ class Importances:
     study: str
     revision: int
     """Of the study, when it was looked at."""
+    metric: str
+    """The searched metric that they are of."""
     method: Method
     importances: tuple[Importance, ...]
     interactions: tuple[Interaction, ...] = ()
@@ -64,7 +67,8 @@ class Outcome:
     number: int
     state: TrialState
     parameters: dict[str, str | int | float | bool | None]
-    value: float | None
+    values: Sequence[float] | None
+    """By metric."""
     last_step: int | None
     last_value: float | None
     started_at: float | None
@@ -102,3 +106,26 @@ class Summary:
     """Of all trials' last attempts together."""
     workers: int
     """How many had a part in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Front:
+    """The Pareto front: the complete trials that violate no constraint and that no other such one beats, that is, is at
+    least as good as in every metric and better in one."""
+
+    study: str
+    revision: int
+    metrics: dict[str, Literal["minimize", "maximize"]]
+    """What is searched, in the order of the trials' values."""
+    trials: tuple[Trial, ...]
+    """The best by the first metric first."""
+    size: int
+    """How many trials are on the front: of a large one, `trials` is an even choice."""
+    of: int
+    """Complete trials that violate no constraint."""
+    weights: dict[str, float]
+    """How much each metric counts for `chosen`: 1 where nothing was said."""
+    chosen: int | None
+    """The trial to take by these weights: nearest to the best value of each metric, distances being shares of the
+    front's own ranges, times the weights, of which the largest counts (augmented Chebyshev distance; Steuer and Choo
+    1983). None where the front is empty."""

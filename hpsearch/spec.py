@@ -9,11 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     BaseModel,
     BeforeValidator,
+    ConfigDict,
     Discriminator,
     Field,
     Tag,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from pydantic_core import ErrorDetails
 
@@ -43,9 +45,15 @@ from hpsearch.pruner_spec import PRUNERS, AnyPruner, NoPruner
 
 Direction = Literal["minimize", "maximize"]
 ConstraintText = Annotated[str, Field(strict=True, min_length=1, max_length=MOST_CHARACTERS)]
+MetricName = Annotated[str, Field(strict=True, min_length=1, max_length=200)]
+MOST_METRICS = 100
+"""Of a study. What is searched well is two or three."""
 Name = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 MOST_TRIALS = 10_000_000
 """Of a study."""
+
+OF_ONE_METRIC = ("gp", "cmaes")
+"""Samplers that cannot search several metrics."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -56,17 +64,67 @@ def _seconds(value: object) -> object:
     return float(match[1]) * _UNITS[match[2]] if match else value
 
 
+def _direction_or_metrics(schema: dict[str, Any]) -> None:
+    schema["required"] = [name for name in schema["required"] if name != "direction"]
+    schema["anyOf"] = [{"required": ["direction"]}, {"required": ["metrics"]}]
+
+
 class ObjectiveSpec(_Part):
     """What is to be made best."""
 
+    model_config = ConfigDict(json_schema_extra=_direction_or_metrics)
+
     name: Name | None = None
     """The objective that workers run, such as `rnn`; none where an outside loop asks and tells."""
-    metric: Annotated[str, Field(strict=True, min_length=1, max_length=200)] = "value"
-    """The measurement that is searched."""
+    metric: MetricName = "value"
+    """The measurement that is searched; of several the first."""
     direction: Direction
     """Whether less or more of it is better."""
+    metrics: Annotated[dict[MetricName, Direction], Field(min_length=2, max_length=MOST_METRICS)] | None = None
+    """Several measurements to be searched together, each with its direction, in place of `metric` and `direction`:
+    what no other trial beats in all of them is the Pareto front, and there is no one best. Trials report the first as
+    they train."""
     settings: dict[ParameterName, Value] = Field(default={})
     """Parameters of the objective that stay as they are in every trial."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_metric_leads(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping) or raw.get("metrics") is None:
+            return raw
+        metrics = raw["metrics"] if isinstance(raw["metrics"], Mapping) else {}
+        first, direction = next(iter(metrics.items()), (None, None))
+        # what is wrong there is the fault of metrics, and not told again
+        first = first if isinstance(first, str) and first else "value"
+        direction = direction if direction in ("minimize", "maximize") else "minimize"
+        return {"metric": first, "direction": direction} | dict(raw)
+
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _metrics_are_several(cls, metrics: Any) -> Any:
+        if isinstance(metrics, Mapping) and len(metrics) < 2:
+            raise _fault_at("metrics", "must name at least two; one alone is said by metric and direction")
+        return metrics
+
+    @field_validator("metrics")
+    @classmethod
+    def _one_metric_leads(cls, metrics: dict[str, Direction] | None, info: Any) -> dict[str, Direction] | None:
+        for name, field in (("metric", 0), ("direction", 1)):
+            first = next(iter(metrics.items()))[field] if metrics else None
+            if first is not None and info.data.get(name, first) != first:
+                problem = f"is said by objective.metrics already, whose first one has {first!r}: leave it out"
+                raise _fault_at(name, problem)
+        return metrics
+
+    @property
+    def searched(self) -> Mapping[str, Direction]:
+        """Every searched measurement, in the order of a trial's values."""
+        return self.metrics or {self.metric: self.direction}
+
+    @property
+    def has_several(self) -> bool:
+        """Whether more than one measurement is searched."""
+        return self.metrics is not None
 
 
 class TPESampler(_Part):
@@ -310,6 +368,9 @@ class StudySpec(_Part):
     @field_validator("sampler")
     @classmethod
     def _sampler_fits_space(cls, sampler: SamplerSpec, info: Any) -> SamplerSpec:
+        if _has_several(info) and sampler.name in OF_ONE_METRIC:
+            problem = f"cannot be {sampler.name} for several metrics; tpe, nsga2 and nsga3 search them together"
+            raise _fault_at("sampler.name", problem)
         space: Mapping[str, SpaceParameter] = info.data.get("space", {})
         believed = [name for name, parameter in space.items() if prior_of(parameter)]
         if believed and sampler.name not in HEEDED_BY:
@@ -329,6 +390,30 @@ class StudySpec(_Part):
             raise _fault_at("sampler.name", problem)
         return sampler
 
+    @field_validator("pruner")
+    @classmethod
+    def _pruner_knows_one_metric(cls, pruner: PrunerSpec, info: Any) -> PrunerSpec:
+        if _has_several(info) and pruner.name not in ("none", "auto"):
+            problem = f"cannot be {pruner.name} for several metrics: a trial that is hopeless in the first may be best"
+            raise _fault_at("pruner.name", f"{problem} in another; none or auto")
+        return pruner
+
+    @field_validator("budget")
+    @classmethod
+    def _budget_knows_one_metric(cls, budget: Budget, info: Any) -> Budget:
+        if _has_several(info):
+            for name in ("target", "no_improvement"):
+                if getattr(budget, name) is not None:
+                    raise _fault_at(f"budget.{name}", "looks at one metric, and this study searches several")
+        return budget
+
+    @field_validator("confirm")
+    @classmethod
+    def _confirms_one_metric(cls, confirm: ConfirmSpec | None, info: Any) -> ConfirmSpec | None:
+        if isinstance(confirm, Confirm) and _has_several(info):
+            raise _fault_at("confirm", "ranks by one metric, and this study searches several; leave it out")
+        return confirm
+
     @field_validator("budget")
     @classmethod
     def _budget_ends(cls, budget: Budget, info: Any) -> Budget:
@@ -345,6 +430,8 @@ class StudySpec(_Part):
     @cached_property
     def confirmation(self) -> Confirm | None:
         """What is confirmed after the search; None for nothing."""
+        if self.objective.has_several:
+            return None
         if self.confirm is None:  # a loop that asks and tells would not know: by default, workers alone confirm
             top = 0 if self.objective.name is None else min(3, (self.budget_trials or 0) // CONFIRM_EVERY)
             return Confirm(top=top) if top else None
@@ -369,6 +456,12 @@ class StudySpec(_Part):
     def limits(self) -> Limits:
         """The constraints, parsed."""
         return limits_of(self.constraints, self.space, self.objective.settings)
+
+
+def _has_several(info: Any) -> bool:
+    """Whether a study that is being validated searches several metrics."""
+    objective: ObjectiveSpec | None = info.data.get("objective")
+    return objective is not None and objective.has_several
 
 
 def configurations(space: Mapping[str, SpaceParameter], limits: Limits = NO_LIMITS) -> int | None:

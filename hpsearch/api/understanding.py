@@ -1,6 +1,7 @@
 """Routes of what is understood of a study. Found on threads of their own: they may take a second."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Response, status
@@ -8,16 +9,19 @@ from pydantic import TypeAdapter
 
 from hpsearch.api.calls import INTERNAL
 from hpsearch.api.dependencies import CallsOf, ServiceOf, StudyName
-from hpsearch.insights import METHODS, Importances, Summary
+from hpsearch.errors import Fault, InvalidInput
+from hpsearch.insights import METHODS, Front, Importances, Summary
 from hpsearch.service import KINDS, Marker
 
 router = APIRouter(prefix="/api/v1/studies/{study}", tags=["understanding"])
 
 _IMPORTANCES: TypeAdapter[Importances] = TypeAdapter(Importances)
 _SUMMARY: TypeAdapter[Summary] = TypeAdapter(Summary)
+_FRONT: TypeAdapter[Front] = TypeAdapter(Front)
 _JSON: TypeAdapter[Any] = TypeAdapter(Any)
 
 IfNoneMatch = Annotated[str | None, Header()]
+Metric = Annotated[str | None, Query(description="Which of the metrics that the study searches; the first without.")]
 
 
 @router.get("/importances", response_model=Importances)
@@ -28,6 +32,7 @@ async def importances(
     method: Annotated[
         str, Query(description=f"One of {', '.join(METHODS)}; the others than the first need scikit-learn.")
     ] = METHODS[0],
+    metric: Metric = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Which parameters mattered, with an `ETag`: `ped_anova` by what leads to the best tenth of the trials, `fanova` by
@@ -35,7 +40,7 @@ async def importances(
     large study a random sample of some thousand trials is looked at; the answer says how many of how many."""
 
     def find() -> tuple[int, bytes]:
-        found = service.understanding.importances(study, method)
+        found = service.understanding.importances(study, method, metric)
         return found.revision, _IMPORTANCES.dump_json(found)
 
     return await tagged(calls, study, if_none_match, find)
@@ -58,6 +63,47 @@ async def summary(
     return await tagged(calls, study, if_none_match, find)
 
 
+@router.get("/pareto", response_model=Front, response_model_exclude={"trials": {"__all__": INTERNAL}})
+async def pareto(
+    service: ServiceOf,
+    calls: CallsOf,
+    study: StudyName,
+    weight: Annotated[
+        list[str] | None,
+        Query(
+            description="How much a metric counts for `chosen`: `validation_accuracy:2`. Repeat for more; 1 without."
+        ),
+    ] = None,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """The Pareto front: the trials that no other one beats in every metric, and which of them to take by weights; with
+    an `ETag`. Of one metric alone it is the best trials."""
+    weights = weights_of(weight or ())
+
+    def find() -> tuple[int, bytes]:
+        found = service.understanding.front(study, weights)
+        return found.revision, _FRONT.dump_json(found, exclude={"trials": {"__all__": INTERNAL}})
+
+    return await tagged(calls, study, if_none_match, find)
+
+
+def weights_of(texts: Sequence[str]) -> dict[str, float]:
+    """`metric:weight`, the last colon parting them. Raises `InvalidInput`."""
+    weights: dict[str, float] = {}
+    for place, text in enumerate(texts):
+        metric, _, number = text.rpartition(":")
+        try:
+            weight = float(number)
+        except ValueError:
+            weight = math.nan
+        if not metric or math.isnan(weight):
+            raise InvalidInput(faults=[Fault(f"weight.{place}", f"must be METRIC:NUMBER, not {text[:80]!r}")])
+        if metric in weights:
+            raise InvalidInput(faults=[Fault(f"weight.{place}", f"{metric[:80]!r} is weighted already")])
+        weights[metric] = weight
+    return weights
+
+
 @router.get("/plots")
 async def list_plots() -> dict[str, str]:
     """The kinds of figures, and what each shows."""
@@ -76,13 +122,14 @@ async def plot(
     form: Annotated[
         str, Query(description="figure: a Plotly figure (data, layout); data: the numbers in it.")
     ] = "figure",
+    metric: Metric = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """A figure as JSON that Plotly draws in any language, with an `ETag`. Of a large study the best trials and an even
     sample of the others are shown; the figure says so. What users wrote stands in it as text, never as markup."""
 
     def find() -> tuple[int | None, bytes]:
-        found = service.understanding.figure(study, kind, parameter or (), form)
+        found = service.understanding.figure(study, kind, parameter or (), form, metric)
         return found.revision if found.keeps else None, _JSON.dump_json(found.content)
 
     follows = kind.replace("-", "_") in KINDS and KINDS[kind.replace("-", "_")].follows_reports

@@ -21,7 +21,8 @@ MODEL = "model.json"
 
 def take_model(client: Client, name: str, number: int | None, to: Path, *, force: bool) -> tuple[Trial, list[str]]:
     """Write a trial's files and a card into a folder; returns the files' names. Without a number the trial is the best
-    run of the confirmed best, or where nothing was confirmed the searched best.
+    run of the confirmed best, or where nothing was confirmed the searched best; of several metrics the one of the front
+    that is nearest to the best of each.
 
     Raises `ConfigurationError` where the folder is not free, `TrialNotFound` where there is no best trial yet,
     `ArtifactNotFound` where the trial kept nothing, `HpsearchError` where the folder cannot be written.
@@ -45,7 +46,10 @@ def take_model(client: Client, name: str, number: int | None, to: Path, *, force
 
 
 def _model_of(study: StudyHandle, number: int | None) -> tuple[Trial, Sequence[Artifact]]:
-    if number is None:
+    trial = None
+    if number is None and study.info.spec.objective.has_several:
+        number = study.pareto().chosen
+    elif number is None:
         best = study.best()
         trial, number = best.trial, best.confirmed.best_run if best.confirmed else None
     if number is not None:

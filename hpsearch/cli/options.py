@@ -31,6 +31,9 @@ Threads = Annotated[int, typer.Option(min=1, help="Computing threads a slot.")]
 Kind = Annotated[str, typer.Option(help="Trials of the search, the runs that confirm, or all.")]
 TrialNumber = Annotated[int, typer.Argument(min=0, help="The trial's number.")]
 StudyName = Annotated[str, typer.Argument(help="The study's name.")]
+MetricName = Annotated[
+    str | None, typer.Option("--metric", help="Which of the metrics that the study searches. The first without.")
+]
 
 
 def kind_of(name: str) -> "TrialKind":

@@ -47,6 +47,11 @@ def shown(value: Any) -> str:
     return str(value)
 
 
+def no_one_best(study: str) -> str:
+    """What is said in the place of the best trial where several metrics are searched."""
+    return f"several metrics have no one best trial, but a front: hpsearch study pareto {study}"
+
+
 def shown_parameters(parameters: Mapping[str, Any]) -> str:
     """`learning_rate=0.003 cell=lstm`."""
     return " ".join(f"{name}={shown(value)}" for name, value in parameters.items())

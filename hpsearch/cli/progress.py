@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Self
 
-from hpsearch.cli.output import say, shown, shown_parameters
+from hpsearch.cli.output import no_one_best, say, shown, shown_parameters
 from hpsearch.client import StudyHandle
 from hpsearch.studies import Study, StudyState
 from hpsearch.trials import Trial
@@ -78,6 +78,8 @@ def _counts(info: Study) -> str:
 
 
 def _best(info: Study, best: Trial | None) -> str:
+    if info.spec.objective.has_several:
+        return no_one_best(info.name)
     if best is None:
         return "no complete trial yet"
     metric = info.spec.objective.metric

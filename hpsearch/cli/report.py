@@ -11,13 +11,18 @@ from hpsearch.cli.output import shown, shown_parameters
 from hpsearch.cli.plot import plotly
 from hpsearch.client import Client, StudyHandle
 from hpsearch.confirmation import Confirmation
-from hpsearch.insights import Summary
+from hpsearch.insights import Front, Summary
 from hpsearch.parameters import FloatParameter, IntParameter, SpaceParameter, listed_values
+from hpsearch.spec import ObjectiveSpec
 from hpsearch.studies import Study
+from hpsearch.trials import Trial
 
-MATTERED = ("importances", "slices", "contour", "parallel_coordinates", "ranks")
+MATTERED = ("slices", "contour", "parallel_coordinates", "ranks")
 WENT = ("history", "learning_curves", "edf", "timeline")
+OF_FRONT = ("pareto", "hypervolume")
 MOST_TEXT = 300
+MOST_ON_FRONT = 20
+"""Trials of a front in its table."""
 
 
 def report(client: Client, name: str) -> str:
@@ -27,12 +32,15 @@ def report(client: Client, name: str) -> str:
 
     study = client.study(name)
     summary = study.summary(10)
-    figures = {kind: study.figure(kind) for kind in (*MATTERED, *WENT)}
+    front = study.pareto() if study.info.spec.objective.has_several else None
+    figures = {kind: study.figure(kind) for kind in (*MATTERED, *WENT, *(OF_FRONT if front else ()))}
     blocks = [
-        _head(study.info, summary),
-        page.section("Found", _found(study.info, summary)),
+        _head(study.info, summary, front),
+        page.section("Pareto front", *_on_front(front), *_drawn(figures, OF_FRONT))
+        if front
+        else page.section("Found", _found(study.info, summary)),
         page.section("How sure", *_confirmed(study.confirmation(), study.info)),
-        page.section("What mattered", _mattered(study), *_drawn(figures, MATTERED)),
+        page.section("What mattered", *_mattered(study), *_drawn(figures, MATTERED)),
         page.section("How it went", *_drawn(figures, WENT)),
         page.section("Ended otherwise", _endings(summary)),
         page.section("Searched", *_searched(study.info)),
@@ -41,14 +49,15 @@ def report(client: Client, name: str) -> str:
     return page.page(f"{study.name} - hpsearch", "\n".join(filter(None, blocks)), get_plotlyjs())
 
 
-def _head(study: Study, summary: Summary) -> str:
+def _head(study: Study, summary: Summary, front: Front | None) -> str:
     spec, counts = study.spec, study.counts
     of = "" if spec.budget_trials is None else f" of {spec.budget_trials}"
     stands = f"{study.state}{f': {study.reason}' if study.reason else ''}"
     best = "-" if study.best_value is None else f"{study.best_value:.6g}"
     wall = None if study.started_at is None else (study.ended_at or datetime.now(UTC)) - study.started_at
+    found = (f"best {spec.objective.metric} ({spec.objective.direction})", best, "best")
     items = [
-        (f"best {spec.objective.metric} ({spec.objective.direction})", best, "best"),
+        (f"trials on the front of {', '.join(front.metrics)}", str(front.size), "best") if front else found,
         ("trials finished", f"{counts.finished}{of}", ""),
         ("complete, pruned, failed", f"{counts.complete}, {counts.pruned}, {counts.failed}", ""),
         ("wall clock", "-" if wall is None else _duration(wall.total_seconds()), ""),
@@ -77,6 +86,42 @@ def _found(study: Study, summary: Summary) -> str:
     return page.table(["trial", study.spec.objective.metric, *names, *others], rows, best=0)
 
 
+def _on_front(front: Front) -> Iterator[str]:
+    """The trials that no other one beats, a column a metric and a parameter, the one to take in bold."""
+    if not front.trials:
+        yield page.paragraph("No trial is complete yet that satisfies every constraint.", "soft")
+        return
+    trials = _some_of(front)
+    names = sorted({name for trial in trials for name in trial.parameters})
+    rows = [
+        [trial.number, *(trial.values or ()), *(_short(trial.parameters.get(name)) for name in names)]
+        for trial in trials
+    ]
+    ways = ", ".join(f"{metric} ({direction})" for metric, direction in front.metrics.items())
+    few = f" {len(trials)} of them are shown, evenly spread." if len(trials) < front.size else ""
+    yield page.paragraph(
+        f"By {ways}: {front.size} of the {front.of} complete trials that violate no constraint are on the front: "
+        f"no other trial is at least as good in every metric and better in one.{few}"
+    )
+    chosen = next((place for place, trial in enumerate(trials) if trial.number == front.chosen), None)
+    yield page.table(["trial", *front.metrics, *names], rows, best=chosen)
+    yield page.paragraph(
+        f"In bold: trial {front.chosen}, the nearest to the best of each metric, all counting the same. Others count "
+        f"with: hpsearch study pareto {front.study} --weight METRIC=2.",
+        "soft",
+    )
+
+
+def _some_of(front: Front) -> list[Trial]:
+    """Trials of a front, evenly spread, and the one to take."""
+    last = len(front.trials) - 1
+    if last < MOST_ON_FRONT:
+        return list(front.trials)
+    places = {round(turn * last / (MOST_ON_FRONT - 2)) for turn in range(MOST_ON_FRONT - 1)}
+    places |= {place for place, trial in enumerate(front.trials) if trial.number == front.chosen}
+    return [front.trials[place] for place in sorted(places)]
+
+
 def _short(value: object) -> object:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else _cut(shown(value))
 
@@ -100,15 +145,21 @@ def _confirmed(found: Confirmation, study: Study) -> Iterator[str]:
     )
 
 
-def _mattered(study: StudyHandle) -> str:
-    found = study.importances()
-    if found.note:
-        return page.paragraph(f"Importances: {found.note}.", "soft")
-    first = found.importances[0]
-    return page.paragraph(
-        f"{first.parameter} mattered most: {first.importance:.0%} of what leads to the best tenth of the trials "
-        f"(PED-ANOVA over {found.used} of {found.of} trials: {found.rule})."
-    )
+def _mattered(study: StudyHandle) -> Iterator[str]:
+    """The importances for each metric in turn."""
+    metrics = study.info.spec.objective.searched
+    for place, metric in enumerate(metrics):
+        found, of = study.importances(metric=metric), f" for {metric}" if len(metrics) > 1 else ""
+        if found.note:
+            yield page.paragraph(f"Importances{of}: {found.note}.", "soft")
+            continue
+        first = found.importances[0]
+        yield page.paragraph(
+            f"{first.parameter} mattered most{of}: {first.importance:.0%} of what leads to the best tenth of the "
+            f"trials (PED-ANOVA over {found.used} of {found.of} trials: {found.rule})."
+        )
+        name = "importances" if len(metrics) == 1 else f"importances-{place}"
+        yield page.figure(name, study.figure("importances", metric=metric))
 
 
 def _drawn(figures: Mapping[str, Mapping[str, Any]], kinds: tuple[str, ...]) -> Iterator[str]:
@@ -134,13 +185,18 @@ def _searched(study: Study) -> Iterator[str]:
     budget = {name: value for name, value in spec.budget.model_dump(mode="json").items() if value is not None}
     rows: list[list[object]] = [
         ["objective", spec.objective.name or "a loop of the user's own"],
-        ["metric", f"{spec.objective.metric} ({spec.objective.direction})"],
+        _metrics(spec.objective),
         ["sampler", shown_parameters(spec.sampler.model_dump(mode="json"))],
         ["pruner", shown_parameters(spec.pruner.model_dump(mode="json"))],
         ["budget", shown_parameters(budget)],
         ["seed", spec.seed],
     ]
     yield "<h3>How</h3>" + page.table(["", ""], rows)
+
+
+def _metrics(objective: ObjectiveSpec) -> list[object]:
+    told = ", ".join(f"{metric} ({direction})" for metric, direction in objective.searched.items())
+    return ["metrics" if objective.has_several else "metric", told]
 
 
 def _range(name: str, parameter: SpaceParameter) -> list[object]:

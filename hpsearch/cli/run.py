@@ -15,6 +15,7 @@ from hpsearch.cli.output import emit_table, say, shown
 from hpsearch.cli.own import known_with, published_by
 from hpsearch.cli.processes import Child, ChildDied, running_server, wait_for_server
 from hpsearch.cli.progress import follow
+from hpsearch.cli.understanding import say_front
 from hpsearch.client import Client, StudyHandle
 from hpsearch.errors import Conflict, Fault, InvalidSpec, StudyExists, Unavailable
 from hpsearch.objectives.check import study_faults, with_declared_space
@@ -152,12 +153,18 @@ def _conclude(study: StudyHandle, settings: Settings, token: str | None) -> None
     if not info.state.has_ended:
         raise Conflict(f"{study.name} is {info.state}: {info.reason}; put that right and run it again")
     say(f"{study.name} is {info.state}: {info.reason}")
-    _show_best(info, list(study.trials(TrialState.COMPLETE)))
+    if info.spec.objective.has_several:
+        say_front(study.pareto())
+    else:
+        _show_best(info, list(study.trials(TrialState.COMPLETE)))
     if info.confirm_counts.complete:
         say_confirmation(study.confirmation(), info)
     later = f"http://127.0.0.1:{settings.port}/api/v1/studies/{study.name}/best"
     serve = f"hpsearch serve --home {shlex.quote(str(settings.home_folder))} --port {settings.port} &"
-    say(f"its best trial, at any time:\n  {serve}\n  {_curl(later, token)}")
+    what = "its best trial"
+    if info.spec.objective.has_several:
+        what, later = "its Pareto front", later.removesuffix("best") + "pareto"
+    say(f"{what}, at any time:\n  {serve}\n  {_curl(later, token)}")
 
 
 def _show_best(info: Study, trials: list[Trial]) -> None:

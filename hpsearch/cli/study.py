@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hpsearch.cli.confirmation import say_confirmation
-from hpsearch.cli.options import AsJson, Kind, Objectives, ServerUrl, StudyName, Token, kind_of, settings_of
-from hpsearch.cli.output import emit_json, emit_table, say, shown, shown_parameters
+from hpsearch.cli.options import AsJson, Kind, MetricName, Objectives, ServerUrl, StudyName, Token, kind_of, settings_of
+from hpsearch.cli.output import emit_json, emit_table, no_one_best, say, shown, shown_parameters
 
 if TYPE_CHECKING:
     from hpsearch.studies import Best, Study
@@ -145,9 +145,34 @@ def best(
         if as_json:
             emit_json(client.get_json(f"studies/{name}/best"))
         else:
-            _say_best(study.best(), study.refresh().counts.complete)
+            _say_best(study.best(), study.refresh())
             if study.info.state.has_ended and study.info.confirm_counts.complete:
                 say_confirmation(study.confirmation(), study.info)
+
+
+@app.command()
+def pareto(
+    name: StudyName,
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(help="METRIC=2: how much a metric counts for the trial to take; repeat for more; 1 without."),
+    ] = None,
+    server: ServerUrl = None,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the trials that no other one beats in every metric, and which of them to take by weights."""
+    from hpsearch.cli.connection import connect
+    from hpsearch.cli.understanding import say_front, weights_of
+
+    weights = weights_of(weight or ())
+    with connect(server, token) as client:
+        front = client.study(name).pareto(weights)
+        if as_json:
+            told = [f"{metric}:{number!r}" for metric, number in weights.items()]
+            emit_json(client.get_json(f"studies/{name}/pareto", weight=told))
+        else:
+            say_front(front)
 
 
 @app.command()
@@ -187,6 +212,7 @@ def importances(
     method: Annotated[
         str, typer.Option(help="ped_anova; fanova (with interactions) or shapley need scikit-learn on the server.")
     ] = "ped_anova",
+    metric: MetricName = None,
     server: ServerUrl = None,
     token: Token = None,
     as_json: AsJson = False,
@@ -197,9 +223,10 @@ def importances(
 
     with connect(server, token) as client:
         if as_json:
-            emit_json(client.get_json(f"studies/{name}/importances", method=method))
+            named = {} if metric is None else {"metric": metric}
+            emit_json(client.get_json(f"studies/{name}/importances", method=method, **named))
         else:
-            say_importances(client.study(name).importances(method))
+            say_importances(client.study(name).importances(method, metric))
 
 
 @app.command()
@@ -212,6 +239,7 @@ def plot(
     parameter: Annotated[
         list[str] | None, typer.Option(help="A parameter to show; repeat. The most important ones without.")
     ] = None,
+    metric: MetricName = None,
     server: ServerUrl = None,
     token: Token = None,
 ) -> None:
@@ -221,7 +249,7 @@ def plot(
 
     form_of(to)
     with connect(server, token) as client:
-        figure = client.study(name).figure(kind, *(parameter or ()))
+        figure = client.study(name).figure(kind, *(parameter or ()), metric=metric)
     write_figure(figure, to)
     say(f"{name}: {kind} is in {to}")
 
@@ -500,12 +528,17 @@ def _say_study(study: "Study") -> None:
         )
     if study.best_value is not None:
         say(f"  best: trial {study.best_number}, {study.spec.objective.metric} {shown(study.best_value)}")
+    elif study.spec.objective.has_several:
+        say(f"  {no_one_best(study.name)}")
 
 
-def _say_best(found: "Best", complete: int) -> None:
+def _say_best(found: "Best", study: "Study") -> None:
+    if study.spec.objective.has_several:
+        say(f"{found.study}: {no_one_best(study.name)} ({found.state})")
+        return
     if found.trial is None:
         none = f"{found.study} has no complete trial yet"
-        if complete:
+        if complete := study.counts.complete:
             none = f"none of the {complete} complete trials of {found.study} satisfies its constraints"
         say(f"{none} ({found.state})")
         return

@@ -1,7 +1,10 @@
-"""`hpsearch study importances`: what is understood of a study, as text."""
+"""`hpsearch study importances` and `pareto`: what is understood of a study, as text."""
 
-from hpsearch.cli.output import emit_table, say
-from hpsearch.insights import Importances
+from collections.abc import Sequence
+
+from hpsearch.cli.output import emit_table, say, shown, shown_parameters
+from hpsearch.errors import Fault, InvalidInput
+from hpsearch.insights import Front, Importances
 
 MOST_INTERACTIONS = 5
 LEAST_INTERACTION = 0.005
@@ -21,4 +24,42 @@ def say_importances(found: Importances) -> None:
     for together in found.interactions[:MOST_INTERACTIONS]:
         if together.importance >= LEAST_INTERACTION:
             say(f"{' with '.join(together.parameters)}: {together.importance:.3f} beyond what each does alone")
-    say(f"{found.method}, {found.used} of {found.of} trials: {found.rule}")
+    say(f"{found.metric} by {found.method}, {found.used} of {found.of} trials: {found.rule}")
+
+
+def say_front(front: Front) -> None:
+    """A table of the front, the trial to take marked."""
+    if not front.trials:
+        say(f"{front.study} has no complete trial yet that satisfies its constraints")
+        return
+    rows = [
+        [
+            "*" if trial.number == front.chosen else "",
+            trial.number,
+            *(trial.values or ()),
+            shown_parameters(trial.parameters),
+        ]
+        for trial in front.trials
+    ]
+    emit_table(["", "trial", *front.metrics, "parameters"], rows)
+    few = f", {len(front.trials)} of them shown" if len(front.trials) < front.size else ""
+    say(f"{front.size} of {front.of} trials that no other beats in every metric{few}")
+    by = ", ".join(f"{metric} {shown(weight)}" for metric, weight in front.weights.items())
+    say(f"* trial {front.chosen}: the nearest to the best of each metric, by the weights {by}")
+
+
+def weights_of(texts: Sequence[str]) -> dict[str, float]:
+    """`METRIC=2`, the last `=` parting them. Raises `InvalidInput`."""
+    weights: dict[str, float] = {}
+    for text in texts:
+        metric, _, number = text.rpartition("=")
+        try:
+            weight = float(number)
+        except ValueError:
+            weight = None
+        if not metric or weight is None:
+            raise InvalidInput(faults=[Fault("--weight", f"must be METRIC=NUMBER, not {text[:80]!r}")])
+        if metric in weights:
+            raise InvalidInput(faults=[Fault("--weight", f"says {metric[:80]!r} twice")])
+        weights[metric] = weight
+    return weights

@@ -183,7 +183,7 @@ class Client:
         response = self._transport.request("GET", f"api/v1/studies/{quote(study, safe='')}/best")
         best = _BEST.validate_json(response.content).trial
         if best is None:
-            raise TrialNotFound(f"study {study!r} has no complete trial yet")
+            raise TrialNotFound(f"study {study!r} has no best trial yet")
         return best.number
 
     def _download(self, url: str, record: Artifact, path: Path) -> None:

@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, overload
@@ -13,9 +13,9 @@ from pydantic import TypeAdapter
 
 from hpsearch.client.transport import Transport
 from hpsearch.confirmation import Confirmation
-from hpsearch.errors import Fault, InvalidInput, LeaseLost, StudyEnded
+from hpsearch.errors import Fault, InvalidInput, LeaseLost, StudyEnded, near
 from hpsearch.gateway import Assignment
-from hpsearch.insights import Importances, Summary
+from hpsearch.insights import Front, Importances, Summary
 from hpsearch.studies import Best, Clone, Event, Page, Study
 from hpsearch.trials import (
     DIVERGED,
@@ -45,6 +45,7 @@ _ARTIFACTS: TypeAdapter[list[Artifact]] = TypeAdapter(list[Artifact])
 _RECEIPTS: TypeAdapter[list[Receipt]] = TypeAdapter(list[Receipt])
 _IMPORTANCES: TypeAdapter[Importances] = TypeAdapter(Importances)
 _SUMMARY: TypeAdapter[Summary] = TypeAdapter(Summary)
+_FRONT: TypeAdapter[Front] = TypeAdapter(Front)
 _ASSIGNMENTS: TypeAdapter[list[Assignment]] = TypeAdapter(list[Assignment])
 
 WAIT_SECONDS = 30.0
@@ -72,7 +73,8 @@ class TrialList(Sequence[Trial]):
         return f"<{len(self)} trials>"
 
     def to_pandas(self) -> Any:
-        """A `pandas.DataFrame`, a row a trial: `parameters.…` and `metrics.…` a column each, indexed by number.
+        """A `pandas.DataFrame`, a row a trial: `parameters.…` and `metrics.…` a column each, indexed by number. Of
+        several searched metrics `values.0`, `values.1` … are the values, in the study's order.
 
         Raises `ImportError` where pandas is not installed.
         """
@@ -85,6 +87,7 @@ class TrialList(Sequence[Trial]):
                 "number": trial.number,
                 "state": trial.state.value,
                 "value": trial.value,
+                **{f"values.{place}": value for place, value in enumerate(_several(trial))},
                 **{f"parameters.{name}": value for name, value in trial.parameters.items()},
                 **{f"metrics.{name}": value for name, value in trial.metrics.items()},
                 "confirms": trial.confirms,
@@ -99,6 +102,29 @@ class TrialList(Sequence[Trial]):
         ]
         frame = pd.DataFrame(rows, columns=None if rows else ["number", "state", "value"])
         return frame.set_index("number")
+
+
+def _several(trial: Trial) -> tuple[float, ...]:
+    """A trial's values where it has more than one."""
+    return trial.values if trial.values is not None and len(trial.values) > 1 else ()
+
+
+def _in_order(values: Mapping[str, float], searched: Collection[str]) -> list[float]:
+    """Values by metric, in the order of the study. Raises `InvalidInput`."""
+    faults = [
+        Fault(f"values.{name}", f"is not searched; searched: {', '.join(searched)}", near(name, searched))
+        for name in values
+        if name not in searched
+    ]
+    faults += [Fault(f"values.{name}", "is missing") for name in searched if name not in values]
+    if faults:
+        raise InvalidInput(faults=faults)
+    return [values[name] for name in searched]
+
+
+def _of(metric: str | None) -> dict[str, str]:
+    """A query for what is of a metric."""
+    return {} if metric is None else {"metric": metric}
 
 
 def _json(body: Any) -> str:
@@ -219,18 +245,26 @@ class StudyHandle:
 
     # --- understood --------------------------------------------------------------------------------------------------
 
-    def importances(self, method: str = "ped_anova") -> Importances:
-        """Which parameters mattered; by `ped_anova`, `fanova` or `shapley`. Raises `InvalidInput`."""
-        return _IMPORTANCES.validate_json(self._get("/importances", params={"method": method}))
+    def importances(self, method: str = "ped_anova", metric: str | None = None) -> Importances:
+        """Which parameters mattered to a metric (the first one that is searched, where none is named); by `ped_anova`,
+        `fanova` or `shapley`. Raises `InvalidInput`."""
+        return _IMPORTANCES.validate_json(self._get("/importances", params={"method": method} | _of(metric)))
 
     def summary(self, count: int = 10) -> Summary:
         """The best trials, and how the others ended."""
         return _SUMMARY.validate_json(self._get("/summary", params={"count": count}))
 
-    def figure(self, kind: str, *parameters: str, form: str = "figure") -> dict[str, Any]:
+    def pareto(self, weights: Mapping[str, float] | None = None) -> Front:
+        """The trials that no other one beats in every metric, and which of them to take by weights (1 for a metric of
+        which nothing is said). Raises `InvalidInput`."""
+        query = {"weight": [f"{metric}:{weight!r}" for metric, weight in (weights or {}).items()]}
+        return _FRONT.validate_json(self._get("/pareto", params=query))
+
+    def figure(self, kind: str, *parameters: str, form: str = "figure", metric: str | None = None) -> dict[str, Any]:
         """A Plotly figure of it as JSON: `plotly.graph_objects.Figure(study.figure("history"))`; with the form "data"
-        the numbers in it. Raises `InvalidInput` with the known kinds."""
-        query = {"parameter": list(parameters), "form": form}
+        the numbers in it. It is of a metric, the first one that is searched where none is named. Raises `InvalidInput`
+        with the known kinds."""
+        query = {"parameter": list(parameters), "form": form} | _of(metric)
         content = self._get(f"/plots/{quote(kind, safe='')}", params=query)
         return TypeAdapter(dict[str, Any]).validate_json(content)
 
@@ -363,9 +397,13 @@ class AskedTrial:
         """Hand it back, not ended: whoever is given it next finds its number and an `attempt` above 1."""
         self._study._release(self._lease, reason)
 
-    def tell(self, value: float, metrics: Metrics | None = None) -> Trial:
-        """It ended well, with this value."""
-        return self._study._tell(self._lease, state="complete", value=value, metrics=dict(metrics or {}))
+    def tell(self, value: float | Sequence[float] | Mapping[str, float], metrics: Metrics | None = None) -> Trial:
+        """It ended well, with this value; of several searched metrics with one for each, in the study's order or by
+        name. Raises `InvalidInput` where one is missing or not searched."""
+        if isinstance(value, Mapping):
+            value = _in_order(value, self._study.info.spec.objective.searched)
+        told = {"values": list(value)} if isinstance(value, Sequence) else {"value": value}
+        return self._study._tell(self._lease, state="complete", **told, metrics=dict(metrics or {}))
 
     def prune(self) -> Trial:
         """It ended early, without hope."""

@@ -1,9 +1,10 @@
-"""Every kind of figure, by name. The place for those of several objectives too: Pareto front, hypervolume."""
+"""Every kind of figure, by name."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
-from hpsearch.figures import parameters, progress
+from hpsearch.figures import fronts, parameters, progress
 from hpsearch.figures.look import Data, Look
 from hpsearch.figures.style import Figure
 
@@ -19,6 +20,8 @@ class Kind:
     """A Plotly figure of them."""
     parameters: int | None = None
     """How many may be chosen; None where it shows none in particular."""
+    metric: Literal["any", "first", "none"] = "any"
+    """Of which it may be: any that is searched, the first alone, or none in particular."""
     follows_reports: bool = False
     """Whether it changes with each report, not only with a trial's or the study's state."""
 
@@ -32,7 +35,23 @@ KINDS: Mapping[str, Kind] = {
     "parallel_coordinates": Kind(
         "all parameters and the value, a line a trial", parameters.parallel_data, parameters.draw_parallel, 10
     ),
-    "learning_curves": Kind("what trials reported", progress.curves_data, progress.draw_curves, follows_reports=True),
+    "learning_curves": Kind(
+        "what trials reported", progress.curves_data, progress.draw_curves, metric="first", follows_reports=True
+    ),
     "edf": Kind("how values are distributed", progress.edf_data, progress.draw_edf),
-    "timeline": Kind("which worker ran which trial when", progress.timeline_data, progress.draw_timeline),
+    "timeline": Kind(
+        "which worker ran which trial when", progress.timeline_data, progress.draw_timeline, metric="none"
+    ),
+    "pareto": Kind(
+        "several metrics: the trials that no other one beats in all of them",
+        fronts.pareto_data,
+        fronts.draw_pareto,
+        metric="none",
+    ),
+    "hypervolume": Kind(
+        "several metrics: how far the Pareto front has come",
+        fronts.hypervolume_data,
+        fronts.draw_hypervolume,
+        metric="none",
+    ),
 }

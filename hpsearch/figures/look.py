@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from hpsearch.insights import Importances
-from hpsearch.search.space import Dimension, Floats
-from hpsearch.search.table import Numbers, Table
+from hpsearch.search.space import Dimension, Floats, Numbers
+from hpsearch.search.table import Table
 
 Data = Mapping[str, Any]
 """JSON: columns are lists, what is not finite is None."""
@@ -33,7 +33,7 @@ class Look:
 
     @property
     def metric(self) -> str:
-        return self.table.spec.objective.metric
+        return self.table.metric
 
     def chosen(self, most: int) -> list[int]:
         """Positions of the dimensions to show: those that were named, or the most important ones."""
@@ -92,12 +92,19 @@ def shown(value: object) -> str:
 def main_range(values: Floats, sign: float) -> list[float] | None:
     """Where to cut an axis so that values far out on the bad side do not flatten the rest; None where none are."""
     finite = values[np.isfinite(values)] * sign
-    if len(finite) < 8:
-        return None
-    first, third = np.quantile(finite, [0.25, 0.75])
-    fence = third + 3 * (third - first)
-    if finite.max() <= fence or fence <= finite.min():
+    fence = fence_of(finite)
+    if fence is None:
         return None
     margin = 0.05 * (fence - finite.min())
     ends = [sign * float(finite.min() - margin), sign * float(fence + margin)]
     return sorted(ends)
+
+
+def fence_of(losses: Floats) -> float | None:
+    """The loss beyond which others are far out: three quartile distances beyond the third quartile (Tukey 1977). None
+    where none are."""
+    if len(losses) < 8:
+        return None
+    first, third = np.quantile(losses, [0.25, 0.75])
+    fence = float(third + 3 * (third - first))
+    return fence if losses.min() < fence < losses.max() else None

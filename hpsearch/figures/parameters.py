@@ -17,8 +17,7 @@ from hpsearch.figures.look import (
     shown,
     thinned,
 )
-from hpsearch.search.space import Dimension, Floats
-from hpsearch.search.table import Numbers
+from hpsearch.search.space import Dimension, Floats, Numbers
 
 CELLS = 32
 """Of a contour, each way."""
@@ -36,7 +35,7 @@ def slices_data(look: Look) -> Data:
     kept, note = thinned(table)
     return {
         "metric": look.metric,
-        "direction": table.spec.objective.direction,
+        "direction": table.direction,
         "numbers": kept.tolist(),
         "values": numbers(table.values[kept]),
         "parameters": [
@@ -103,7 +102,7 @@ def contour_data(look: Look) -> Data:
     surface = _surface(dimensions, table.points[kept][:, chosen], table.values[kept]) if len(kept) else None
     return {
         "metric": look.metric,
-        "direction": table.spec.objective.direction,
+        "direction": table.direction,
         "parameters": [
             described(dimension) | {"values": numbers(table.points[kept, index])}
             for dimension, index in zip(dimensions, chosen, strict=True)
@@ -219,7 +218,7 @@ def parallel_data(look: Look) -> Data:
     kept = kept[np.argsort(-table.sign * table.values[kept], kind="stable")]  # the best drawn last, on top
     return {
         "metric": look.metric,
-        "direction": table.spec.objective.direction,
+        "direction": table.direction,
         "numbers": kept.tolist(),
         "values": numbers(table.values[kept]),
         "parameters": [_coordinate(look, index, kept) for index in look.chosen(MOST_PARAMETERS - 2)],
@@ -259,7 +258,7 @@ def draw_parallel(data: Data) -> style.Figure:
     line = {"color": data["values"], "colorscale": style.SCALE, "reversescale": data["direction"] == "maximize"}
     line |= {"cmin": ends[0], "cmax": ends[1]}
     trace = {"type": "parcoords", "dimensions": axes, "line": line, "unselected": {"line": {"opacity": 0.04}}}
-    margin = {"l": 72, "r": 56, "t": 116, "b": 36}
+    margin = {"l": 72, "r": 56, "t": 144 if data["note"] else 116, "b": 36}
     return style.figure([trace], "Parallel coordinates", data["note"], margin=margin, height=460)
 
 
@@ -267,6 +266,8 @@ def importances_data(look: Look) -> Data:
     """How much each parameter mattered, by PED-ANOVA."""
     found = look.importances()
     return {
+        "metric": look.metric,
+        "is_one_of_several": look.table.spec.objective.has_several,
         "method": found.method,
         "parameters": [item.parameter for item in found.importances],
         "importances": [item.importance for item in found.importances],
@@ -283,6 +284,7 @@ def draw_importances(data: Data) -> style.Figure:
     bar |= {"text": [f"{value:.3f}" for _, value in shown_ones], "textposition": "outside", "cliponaxis": False}
     bar |= {"marker": {"color": style.BLUE}, "hoverinfo": "skip"}
     y = {"tickvals": places, "ticktext": [style.text(name, 40) for name, _ in shown_ones], "autorange": "reversed"}
-    x = {"title": {"text": "importance"}, "rangemode": "tozero"}
-    more: dict[str, Any] = {"height": 150 + 28 * len(places), "margin": {"l": 64, "r": 56, "t": 76, "b": 56}}
+    of = f" for {style.text(data['metric'], 40)}" if data["is_one_of_several"] else ""
+    x = {"title": {"text": f"importance{of}"}, "rangemode": "tozero"}
+    more: dict[str, Any] = {"height": 158 + 28 * len(places), "margin": {"l": 64, "r": 56, "t": 76, "b": 64}}
     return style.figure([bar], "Importances", data["note"], xaxis=x, yaxis=y, **more)

@@ -30,7 +30,7 @@ def history_data(look: Look) -> Data:
     pruned = spread(pruned[np.isfinite(table.last_values[pruned])], MOST_PRUNED)
     return {
         "metric": look.metric,
-        "direction": table.spec.objective.direction,
+        "direction": table.direction,
         "numbers": kept.tolist(),
         "values": numbers(table.values[kept]),
         "pruned": {"numbers": pruned.tolist(), "values": numbers(table.last_values[pruned])},
@@ -66,7 +66,7 @@ def edf_data(look: Look) -> Data:
     places = spread(np.arange(len(ranked)), 1000)
     return {
         "metric": look.metric,
-        "direction": table.spec.objective.direction,
+        "direction": table.direction,
         "values": numbers(table.values[ranked][places]),
         "shares": [(int(place) + 1) / len(ranked) for place in places],
         "range": main_range(table.values[ranked], table.sign),
@@ -100,7 +100,7 @@ def curves_data(look: Look) -> Data:
     values = np.array([value for number in wanted for value in found[number][1]], dtype=float)
     return {
         "metric": look.metric,
-        "direction": table.spec.objective.direction,
+        "direction": table.direction,
         "curves": [
             {
                 "number": number,

@@ -44,7 +44,7 @@ def figure(traces: Sequence[Mapping[str, Any]], title: str, note: str | None = N
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "hovermode": "closest",
-        "margin": {"l": 64, "r": 24, "t": 76 if note else 56, "b": 56},
+        "margin": {"l": 64, "r": 24, "t": 76 if note else 56, "b": 64},
         "legend": {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.0, "yanchor": "bottom"},
         "colorway": [BLUE, ORANGE, GREEN, RED, "#7a5cc2", "#3aa6b9", GREY],
     }

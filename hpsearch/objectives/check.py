@@ -60,7 +60,11 @@ def _mapping(raw: object) -> Mapping[str, Any]:
 def _metric_faults(info: ObjectiveInfo, objective: Mapping[str, Any]) -> Iterator[Fault]:
     if not info.metrics:
         return
-    metric, names = objective.get("metric"), [metric.name for metric in info.metrics]
+    names = [metric.name for metric in info.metrics]
+    if isinstance(objective.get("metrics"), Mapping):
+        yield from _several_metrics_faults(info, _mapping(objective["metrics"]), names)
+        return
+    metric = objective.get("metric")
     found = info.metric(metric) if isinstance(metric, str) else None
     if metric is None:
         yield Fault("objective.metric", f"is missing; known: {', '.join(names)}")
@@ -69,6 +73,20 @@ def _metric_faults(info: ObjectiveInfo, objective: Mapping[str, Any]) -> Iterato
         yield Fault("objective.metric", problem, near(metric, names))
     elif found is not None and objective.get("direction") in {"minimize", "maximize"} - {found.direction}:
         yield Fault("objective.direction", f"must be {found.direction} for {found.name}")
+    elif found is not None and not found.is_reported:
+        yield Fault("objective.metric", f"cannot be {metric} alone, which no training reports: say metrics")
+
+
+def _several_metrics_faults(info: ObjectiveInfo, metrics: Mapping[str, Any], names: list[str]) -> Iterator[Fault]:
+    for place, (name, direction) in enumerate(metrics.items()):
+        path, found = f"objective.metrics.{name}", info.metric(name)
+        if found is None:
+            problem = f"is no metric of {info.name} that can be searched; known: {', '.join(names)}"
+            yield Fault(path, problem, near(name, names))
+        elif direction in {"minimize", "maximize"} - {found.direction}:
+            yield Fault(path, f"must be {found.direction}")
+        elif not place and not found.is_reported:
+            yield Fault(path, "cannot be the first, which training reports")
 
 
 def _setting_faults(info: ObjectiveInfo, settings: Mapping[str, Any]) -> Iterator[Fault]:

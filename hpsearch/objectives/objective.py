@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 from hpsearch.errors import NotFound
 from hpsearch.trials import Decision, Metrics, Scalar
 
+Direction = Literal["minimize", "maximize"]
 ParameterType = Literal["float", "int", "bool", "str"]
 _PYTHON_TYPES: Mapping[str, tuple[type, ...]] = {"float": (float, int), "int": (int,), "bool": (bool,), "str": (str,)}
 
@@ -82,9 +83,11 @@ class MetricInfo:
     """A measurement that a study may search."""
 
     name: str
-    direction: Literal["minimize", "maximize"]
+    direction: Direction
     """The sensible direction."""
     meaning: str
+    is_reported: bool = True
+    """Whether trials report it as they train. False: known at their end alone, and searched only beside another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +128,8 @@ class TrialContext:
     seed: int
     """Every random state of the trial derives from it."""
     metric: str
-    """The name of the searched metric."""
-    direction: Literal["minimize", "maximize"]
+    """The name of the searched metric; of several the first."""
+    direction: Direction
     workspace: Path
     """An empty folder of the trial's own, removed after it."""
     data_roots: tuple[Path, ...]
@@ -139,6 +142,8 @@ class TrialContext:
     fetch_artifact: Callable[[str, int | None, str], Path] = field(default=_fetch_nothing)
     """`fetch_artifact(study, number, name)`: a file of another trial of the same server, by default of its study's best
     one. Raises `NotFound`."""
+    metrics: Mapping[str, Direction] = field(default_factory=dict)
+    """Every searched metric, the first of them `metric`: the result's `metrics` must have the others."""
     checkpoint: Path | None = None
     """The newest checkpoint of an earlier attempt, to go on from."""
     study: str = ""

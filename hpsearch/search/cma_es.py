@@ -7,15 +7,17 @@ soon as enough of its trials are told, and is computed again where it is not at 
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from cmaes import CMA
 
 from hpsearch.search.feasible import is_feasible
 from hpsearch.search.history import History
 from hpsearch.search.space import Floats
 from hpsearch.spec import CMAESSampler
+
+if TYPE_CHECKING:
+    from cmaes import CMA
 
 GENERATION = "cmaes"
 RESAMPLES = 50
@@ -26,7 +28,7 @@ RESAMPLES = 50
 class _State:
     """The strategy after the first `read` lessons."""
 
-    strategy: CMA
+    strategy: "CMA"
     read: int = 0
     generation: int = 0
     told: list[tuple[Floats, float, float]] = field(default_factory=list)
@@ -82,12 +84,14 @@ def _ranked(told: list[tuple[Floats, float, float]]) -> list[tuple[Floats, float
     return [(place, loss if math.isfinite(loss) else last) for (place, _, _), loss in zip(told, losses, strict=True)]
 
 
-def _strategy(history: History, options: CMAESSampler, dimensions: int, generation: int) -> CMA:
+def _strategy(history: History, options: CMAESSampler, dimensions: int, generation: int) -> "CMA":
     """A fresh one: from the middle first, then from random points."""
     rng = np.random.default_rng([history.spec.seed, generation])
     mean = rng.random(dimensions) if generation else np.full(dimensions, 0.5)
     bounds = np.tile([0.0, 1.0], (dimensions, 1))
     seed = int(rng.integers(2**31))
+    from cmaes import CMA  # with scipy.stats takes a second to import, which every server would pay
+
     return CMA(mean=mean, sigma=options.sigma, bounds=bounds, seed=seed, population_size=options.population)
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import cho_solve, cholesky, solve_triangular
-from scipy.optimize import minimize
 from scipy.special import erfcx, log_ndtr, ndtr
 
 from hpsearch.search.space import Flags, Floats
@@ -97,6 +96,8 @@ def fitted(points: Floats, values: Floats, nominal: Flags, *, is_exact: bool) ->
 
     `values` have mean 0 and variance 1. `is_exact` says that there is no noise in them.
     """
+    from scipy.optimize import minimize  # half a second to import, which every server would pay that has no such study
+
     apart = points.T[:, :, None] - points.T[:, None, :]
     apart[nominal] = apart[nominal] != 0
     squares = (apart * apart).reshape(len(nominal), -1)

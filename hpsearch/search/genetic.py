@@ -125,11 +125,14 @@ class HistoryStorage(BaseStorage):
     def _complete_trial(self, number: int) -> FrozenTrial:
         history = self._history
         parameters = history.space.parameters(self._genes(number), {})
-        loss = min(float(history.losses[number]), sys.float_info.max)  # of what diverged
-        value = loss * (-1 if history.spec.objective.direction == "maximize" else 1)
+        losses = np.minimum(history.every_loss[number], sys.float_info.max)  # of what diverged
+        values = [
+            float(-loss if way == "maximize" else loss)
+            for loss, way in zip(losses, history.spec.objective.searched.values(), strict=True)
+        ]
         broken = zip(history.spec.constraints, history.violations[number], strict=True)
         attributes = history.attributes.get(number, {}) | {f"constraints:{text}": float(by) for text, by in broken}
-        return _trial(number, OptunaState.COMPLETE, parameters, self.searched, [value], attributes)
+        return _trial(number, OptunaState.COMPLETE, parameters, self.searched, values, attributes)
 
     def _genes(self, number: int) -> Floats:
         """A trial's point; where it lacks a dimension, one that chance gives it, to be passed on to children that have
@@ -144,7 +147,7 @@ class HistoryStorage(BaseStorage):
         return self._history.spec.name
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        return [StudyDirection[self._history.spec.objective.direction.upper()]]
+        return [StudyDirection[way.upper()] for way in self._history.spec.objective.searched.values()]
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
         return dict(self._study_attributes)

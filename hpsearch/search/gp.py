@@ -12,16 +12,14 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import log_ndtr
-from scipy.stats import qmc
 
 from hpsearch.search.beliefs import strength_of
 from hpsearch.search.chance import seed_of
 from hpsearch.search.feasible import is_feasible
 from hpsearch.search.gaussian import GaussianProcess, fitted, log_improvement, log_improvement_slopes
-from hpsearch.search.history import History, Numbers
-from hpsearch.search.space import Flags, Floats
+from hpsearch.search.history import History
+from hpsearch.search.space import Flags, Floats, Numbers
 from hpsearch.spec import GPSampler, StudySpec
 
 MOST_TOLD = 300
@@ -329,6 +327,8 @@ class _Search:
         return np.asarray(self._scene.points(place[None])[0])
 
     def _candidates(self, rng: np.random.Generator, incumbents: Floats) -> Floats:
+        from scipy.stats import qmc  # half a second to import, which every server would pay that has no such study
+
         size = len(self._scene.searched)
         everywhere = qmc.Sobol(size, scramble=True, seed=rng).random(CANDIDATES)
         if self._belief:
@@ -370,6 +370,8 @@ class _Search:
                 at += self._belief * sum(value for value, _ in believed)
                 slopes[moved] += self._belief * np.array([slope for _, slope in believed])
             return -at, -slopes[moved]
+
+        from scipy.optimize import minimize
 
         found = minimize(falling, feature[moved], jac=True, method="L-BFGS-B", bounds=[(0.0, 1.0)] * len(moved),
                          options={"maxiter": CLIMBS, "ftol": 1e-9})  # fmt: skip

@@ -4,14 +4,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hpsearch.search.beliefs import Beliefs
-from hpsearch.search.space import Floats, Space
+from hpsearch.search.space import Floats, Numbers, Space
 from hpsearch.spec import StudySpec
 from hpsearch.trials import Observation, TrialState
-
-Numbers = NDArray[np.intp]
 
 _CODES = {state: code for code, state in enumerate(TrialState)}
 _WAITING, _RUNNING = _CODES[TrialState.WAITING], _CODES[TrialState.RUNNING]
@@ -40,11 +37,11 @@ class History:
         self.memory: dict[str, Any] = {}
         """For what a sampler has computed from the history and would otherwise compute again."""
         self._constraint_at = {text: place for place, text in enumerate(spec.constraints)}
-        self._sign = -1.0 if spec.objective.direction == "maximize" else 1.0
+        self._signs = np.array([-1.0 if way == "maximize" else 1.0 for way in spec.objective.searched.values()])
         self._size = 0
         self._states = np.zeros(_FIRST_CAPACITY, dtype=np.int8)
         self._points = np.empty((_FIRST_CAPACITY, len(self.space)))
-        self._losses = np.empty(_FIRST_CAPACITY)
+        self._losses = np.empty((_FIRST_CAPACITY, len(self._signs)))
         self._last_steps = np.empty(_FIRST_CAPACITY)
         self._last_losses = np.empty(_FIRST_CAPACITY)
         self._violations = np.empty((_FIRST_CAPACITY, len(spec.constraints)))
@@ -62,7 +59,13 @@ class History:
 
     @property
     def losses(self) -> Floats:
-        """Values of complete trials, less being better; infinite for diverged ones, NaN for others."""
+        """Values of complete trials, less being better; infinite for diverged ones, NaN for others. Of several metrics
+        the first's."""
+        return self._losses[: self._size, 0]
+
+    @property
+    def every_loss(self) -> Floats:
+        """The same of every metric [trials, metrics]."""
         return self._losses[: self._size]
 
     @property
@@ -128,7 +131,7 @@ class History:
                 self._violations[trial.number, self._constraint_at[text]] = min(max(amount, EDGE), WORST)
             if trial.last_step is not None:
                 self._last_steps[trial.number] = trial.last_step
-                self._last_losses[trial.number] = self._sign * (trial.last_value or 0.0)
+                self._last_losses[trial.number] = self._signs[0] * (trial.last_value or 0.0)
             self.revision = max(self.revision, trial.revision)
 
     def _note_end(self, trial: Observation) -> None:
@@ -147,7 +150,7 @@ class History:
         if code == _DIVERGED:
             self._losses[number] = np.inf
         elif code == _COMPLETE and trial.values:
-            self._losses[number] = self._sign * trial.values[0]
+            self._losses[number] = self._signs * trial.values[: len(self._signs)]
 
     def _grow(self, size: int) -> None:
         """Make room for trials up to `size`, unknown as yet."""

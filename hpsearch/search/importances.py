@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from hpsearch.insights import Importance, Importances, Method
 from hpsearch.search import fanova, ped_anova
-from hpsearch.search.space import Dimension, Floats
-from hpsearch.search.table import Numbers, Table
+from hpsearch.search.space import Dimension, Floats, Numbers
+from hpsearch.search.table import Table
 
 LEAST_TRIALS = 10
 """With fewer there is nothing to say."""
@@ -59,6 +59,7 @@ def importances(table: Table, method: Method) -> Importances:
     return Importances(
         study=table.spec.name,
         revision=table.revision,
+        metric=table.metric,
         method=method,
         importances=tuple(sorted([*found, *still], key=lambda item: -item.importance)) if note is None else (),
         interactions=tuple(together),

@@ -3,8 +3,6 @@ servers need not agree on a counter (Optuna's, kept in the study, is raced for).
 
 import warnings
 
-from scipy.stats import qmc
-
 from hpsearch.search.chance import believed
 from hpsearch.search.history import History
 from hpsearch.search.space import Floats
@@ -13,6 +11,8 @@ from hpsearch.spec import QMCSampler
 
 def draw(history: History, options: QMCSampler, number: int, count: int) -> list[Floats]:
     """The points of the trials from `number` on."""
+    from scipy.stats import qmc  # takes a second to import: not before it is used
+
     engine_of = qmc.Sobol if options.sequence == "sobol" else qmc.Halton
     engine = engine_of(d=len(history.space), scramble=options.scramble, seed=history.spec.seed)
     if number:

@@ -15,6 +15,7 @@ from hpsearch.trials import Parameters, Scalar
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Numbers = NDArray[np.intp]
 
 
 @dataclass(frozen=True)

@@ -4,18 +4,18 @@ reasons beside it."""
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.insights import Outcome
-from hpsearch.search.space import Dimension, Floats, Space
-from hpsearch.spec import StudySpec
+from hpsearch.search.fronts import is_on_front
+from hpsearch.search.space import Dimension, Floats, Numbers, Space
+from hpsearch.spec import Direction, StudySpec
 from hpsearch.trials import Parameters, TrialState
 
-Numbers = NDArray[np.intp]
 Codes = NDArray[np.int32]
 
 STATES = tuple(TrialState)
@@ -46,8 +46,10 @@ class Table:
     """Coordinates [trials, dimensions]; NaN where a trial has no such parameter."""
     states: Codes
     """Positions in `STATES`; -1 for a trial that is not known."""
-    values: Floats
-    """Of complete trials; NaN for others."""
+    metric: str
+    """The searched metric that `values` are of; the first one, unless another was asked for by `of`."""
+    every_value: Floats
+    """Of complete trials, by metric [trials, metrics]; NaN for others."""
     last_steps: Floats
     last_values: Floats
     """The furthest report; NaN without one."""
@@ -66,14 +68,43 @@ class Table:
     def __len__(self) -> int:
         return len(self.states)
 
+    def of(self, metric: str) -> "Table":
+        """The same trials by another searched metric. What trials reported is of the first alone, and left out."""
+        if metric == self.metric:
+            return self
+        return replace(self, metric=metric, last_values=np.full(len(self), np.nan))
+
+    @property
+    def values(self) -> Floats:
+        """Of complete trials; NaN for others."""
+        return self.every_value[:, list(self.spec.objective.searched).index(self.metric)]
+
+    @property
+    def direction(self) -> Direction:
+        return self.spec.objective.searched[self.metric]
+
     @property
     def sign(self) -> float:
         """-1 where more is better: `sign * values` is to be minimised."""
-        return -1.0 if self.spec.objective.direction == "maximize" else 1.0
+        return -1.0 if self.direction == "maximize" else 1.0
+
+    def losses(self, numbers: Numbers) -> Floats:
+        """Values of complete trials by metric, less being better."""
+        signs = [-1.0 if way == "maximize" else 1.0 for way in self.spec.objective.searched.values()]
+        losses: Floats = self.every_value[numbers] * signs
+        return losses
+
+    def front(self) -> Numbers:
+        """Numbers of the complete trials that violate no constraint and that no other such one beats in every metric;
+        the best by the first metric first."""
+        complete = self.complete()
+        feasible = complete[~self.infeasible[complete]]
+        front = feasible[is_on_front(self.losses(feasible))]
+        return front[np.lexsort(self.losses(front).T[::-1])]
 
     def complete(self) -> Numbers:
         """Numbers of the complete trials."""
-        return np.flatnonzero((self.states == _COMPLETE) & np.isfinite(self.values))
+        return np.flatnonzero((self.states == _COMPLETE) & np.isfinite(self.every_value).all(axis=1))
 
     def pruned(self) -> Numbers:
         return np.flatnonzero(self.states == _PRUNED)
@@ -105,10 +136,9 @@ class GrowingTable:
             "states": np.full(_FIRST_CAPACITY, _UNKNOWN, dtype=np.int32),
             "workers": np.full(_FIRST_CAPACITY, _UNKNOWN, dtype=np.int32),
             "reasons": np.full(_FIRST_CAPACITY, _UNKNOWN, dtype=np.int32),
-        } | {
-            name: np.full(_FIRST_CAPACITY, np.nan)
-            for name in ("values", "last_steps", "last_values", "started", "finished")
-        }
+        } | {name: np.full(_FIRST_CAPACITY, np.nan) for name in ("last_steps", "last_values", "started", "finished")}
+        self._metrics = len(spec.objective.searched)
+        self._columns["every_value"] = np.full((_FIRST_CAPACITY, self._metrics), np.nan)
         self._infeasible: set[int] = set()
         self._workers: dict[str, int] = {}
         self._reasons: dict[str, int] = {}
@@ -125,7 +155,8 @@ class GrowingTable:
             else:
                 self._parameters[number] = trial.parameters
             columns["states"][number] = _CODES[trial.state]
-            columns["values"][number] = _number(trial.value if trial.state is TrialState.COMPLETE else None)
+            values = trial.values if trial.state is TrialState.COMPLETE else None
+            columns["every_value"][number] = np.nan if values is None else values[: self._metrics]
             columns["last_steps"][number] = _number(trial.last_step)
             columns["last_values"][number] = _number(trial.last_value)
             columns["started"][number] = _number(trial.started_at)
@@ -159,6 +190,7 @@ class GrowingTable:
                 columns["points"][number] = _point(dimensions, parameters)
         return Table(
             spec=self.spec,
+            metric=self.spec.objective.metric,
             revision=self.revision,
             dimensions=dimensions,
             worker_names=tuple(self._workers),

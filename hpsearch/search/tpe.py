@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from hpsearch.search.beliefs import strength_of
 from hpsearch.search.feasible import is_feasible
+from hpsearch.search.fronts import by_fronts, contributions
 from hpsearch.search.history import History
 from hpsearch.search.parzen import ParzenEstimator, recency_weights
-from hpsearch.search.space import Dimension, Flags, Floats
+from hpsearch.search.space import Dimension, Flags, Floats, Numbers
 from hpsearch.spec import TPESampler
 
 CANDIDATES = 24
@@ -25,10 +26,11 @@ MOST_GOOD = 25
 NEAREST_BAD = 300
 """Bad trials that are looked at whatever their number: the best of them, which stand nearest to the good ones."""
 NEWEST_RUNNING = 300
+FRONTS_EVERY = 1000
+LEAST_WEIGHT = 1e-12
+_MEMORY = "fronts"
 SAMPLED_BAD = 700
 """Of the other bad trials so many are looked at, and stand for all."""
-
-Numbers = NDArray[np.intp]
 
 
 def suggest(
@@ -81,7 +83,7 @@ def _suggest_jointly(
 ) -> Floats:
     """Coordinates [count, group]. Candidates that do not fit are passed over, unless all of a point's are such."""
     dimensions = [history.space.dimensions[index] for index in group]
-    below = _estimator(history, dimensions, group, good, recency_weights(len(good)))
+    below = _estimator(history, dimensions, group, good, _weights_of_good(history, good))
     above = _estimator(history, dimensions, group, *bad)
     candidates = below.sample(rng, count * CANDIDATES)
     weight = strength_of(history.spec) / max(len(good) + len(bad[0]), 1) if history.beliefs else 0.0
@@ -124,8 +126,11 @@ def _split(history: History, options: TPESampler) -> tuple[Numbers, Numbers, Flo
     room = min((finished + 9) // 10, MOST_GOOD, len(complete) + len(pruned))  # what diverged is never good
     allowed = np.ones(len(history), dtype=bool)
     allowed[infeasible] = False
-    rank = _best_by_value if options.rank_pruned_by == "value" else _best
-    best = rank(history, complete[allowed[complete]], pruned[allowed[pruned]], room + NEAREST_BAD)
+    if history.spec.objective.has_several:  # whose trials are never pruned
+        best = _best_by_fronts(history, allowed, room)
+    else:
+        rank = _best_by_value if options.rank_pruned_by == "value" else _best
+        best = rank(history, complete[allowed[complete]], pruned[allowed[pruned]], room + NEAREST_BAD)
     # what violates constraints is worse than any other, the least violations first; what diverged is worse still
     best = np.concatenate([best, infeasible, diverged])[: room + NEAREST_BAD]
     good = np.sort(best[:room])
@@ -148,6 +153,34 @@ def _best(history: History, complete: Numbers, pruned: Numbers, count: int) -> N
         return best
     order = np.lexsort((history.last_losses[pruned], -history.last_steps[pruned]))
     return np.concatenate([best, pruned[order][: count - len(best)]])
+
+
+def _best_by_fronts(history: History, allowed: Flags, room: int) -> Numbers:
+    """The first of the complete trials by several metrics. Of a long history those come into question that were among
+    the first of their time, reckoned after every `FRONTS_EVERY` trials in the order in which they were told: the same
+    on every server, and no more work at 100,000 trials."""
+    count = room + NEAREST_BAD
+    pool: list[int]
+    read, pool = history.memory.get(_MEMORY, (0, []))
+    while len(history.completions) - read >= FRONTS_EVERY:
+        more = [number for number in history.completions[read : read + FRONTS_EVERY] if allowed[number]]
+        read, candidates = read + FRONTS_EVERY, np.array([*pool, *more], dtype=np.intp)
+        pool = candidates[by_fronts(history.every_loss[candidates], MOST_GOOD + NEAREST_BAD)].tolist()
+    history.memory[_MEMORY] = read, pool
+    newest = [number for number in history.completions[read:] if allowed[number]]
+    candidates = np.sort(np.array([*pool, *newest], dtype=np.intp))
+    return candidates[by_fronts(history.every_loss[candidates], count, room)]
+
+
+def _weights_of_good(history: History, good: Numbers) -> Floats:
+    """The newer the more; by several metrics, by what each adds to the hypervolume (Ozaki et al. 2022)."""
+    if not history.spec.objective.has_several:
+        return recency_weights(len(good))
+    losses = history.every_loss[good]
+    weights = np.full(len(good), LEAST_WEIGHT)
+    told = np.flatnonzero(np.isfinite(losses).all(axis=1) & ~(history.violations[good] > 0).any(axis=1))
+    weights[told] = np.maximum(contributions(losses[told]), LEAST_WEIGHT)
+    return weights
 
 
 def _best_by_value(history: History, complete: Numbers, pruned: Numbers, count: int) -> Numbers:

@@ -1,7 +1,7 @@
 """What service calls want of their arguments, beyond types."""
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 
@@ -46,12 +46,26 @@ def _report_faults(report: Report, position: int) -> Iterator[Fault]:
 def _result_faults(result: Result, position: int) -> Iterator[Fault]:
     if not result.state.is_finished:
         yield Fault(f"{position}.state", f"must be complete, pruned or failed, not {result.state}")
-    elif result.state is TrialState.COMPLETE and (result.values is None or len(result.values) != 1):
-        yield Fault(f"{position}.values", "must hold the objective's one value for a complete trial")
+    elif result.state is TrialState.COMPLETE and not result.values:
+        yield Fault(f"{position}.values", "must hold a complete trial's value, or one for each metric searched")
     elif result.state is not TrialState.COMPLETE and result.values:
         yield Fault(f"{position}.values", f"must be empty for a {result.state} trial")
     if not all(math.isfinite(value) for value in result.values or ()):
         yield Fault(f"{position}.values", f"must be finite; {_TELL_DIVERGED}")
+
+
+def check_values(results: Sequence[Result], specs: Mapping[str, StudySpec]) -> None:
+    """Raises `InvalidInput` where a complete trial has another number of values than its study has metrics."""
+    faults = []
+    for position, result in enumerate(results):
+        spec = specs.get(result.lease.study)
+        if spec is None or not result.values or len(result.values) == len(spec.objective.searched):
+            continue
+        names = ", ".join(spec.objective.searched)
+        wanted = f"hold {len(spec.objective.searched)} values, in this order: {names}"
+        problem = f"must {wanted if spec.objective.has_several else f'hold the one value of {names}'}"
+        faults.append(Fault(f"{position}.values", f"{problem}, not {len(result.values)}"))
+    check(faults)
 
 
 def check_ask(count: int, lease_seconds: float) -> None:

@@ -4,11 +4,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from hpsearch.conditions import unmet, without_inactive
 from hpsearch.errors import Fault, StudyExists
 from hpsearch.objectives.objective import ObjectiveInfo
 from hpsearch.parameters import problem_with
 from hpsearch.search.distributions import configuration_faults
+from hpsearch.search.fronts import by_fronts
 from hpsearch.service import life
 from hpsearch.service.checks import difference
 from hpsearch.service.extending import extended
@@ -20,6 +23,8 @@ from hpsearch.store.rows import violations_of
 from hpsearch.studies import Clone, Study
 from hpsearch.trials import Parameters, Scalar, Trial, TrialState
 
+MOST_FRONT = 100
+"""Trials that are chosen for how much of the front they keep together, where more are wanted than fit on it."""
 _NOTHING = object()
 
 
@@ -37,9 +42,12 @@ def faults(source: StudySpec, raw: object, info: ObjectiveInfo | None) -> Iterat
         yield Fault("name", "must be another than the first study's")
     objective = study.get("objective")
     objective = objective if isinstance(objective, Mapping) else {}
-    for part, default in (("name", None), ("metric", "value"), ("direction", None)):
+    several = source.objective.has_several or objective.get("metrics") is not None
+    alike = [("metrics", None)] if several else [("metric", "value"), ("direction", None)]
+    for part, default in [("name", None), *alike]:
         present, wanted = getattr(source.objective, part), objective.get(part, default)
-        if wanted != present:
+        in_order = [list(item) if isinstance(item, Mapping) else None for item in (present, wanted)]
+        if wanted != present or in_order[0] != in_order[1]:
             yield Fault(f"objective.{part}", f"must be {present!r} as in {source.name!r}, not {wanted!r}")
     sampler = study.get("sampler")
     if isinstance(sampler, Mapping) and sampler.get("name") == "grid":
@@ -183,14 +191,13 @@ def best_configurations(
 ) -> list[dict[str, Scalar]]:
     """Up to so many configurations that differ, of a study's best complete trials that violate none of its constraints,
     from the best on; of each the parameters that are of the other space."""
-    sign = -1 if source.objective.direction == "maximize" else 1
     complete = [
         trial
         for trial in found
         if trial.state is TrialState.COMPLETE and trial.value is not None and not trial.violations
     ]
     chosen: list[dict[str, Scalar]] = []
-    for trial in sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number)):
+    for trial in _best_first(source, complete):
         shared = {
             name: value
             for name, value in trial.parameters.items()
@@ -203,3 +210,12 @@ def best_configurations(
         if len(chosen) == count:
             break
     return chosen
+
+
+def _best_first(source: StudySpec, complete: list[Trial]) -> Iterator[Trial]:
+    """By the metric, of equals the first; by several front after front."""
+    signs = [-1.0 if way == "maximize" else 1.0 for way in source.objective.searched.values()]
+    losses = np.array([trial.values for trial in complete], dtype=float).reshape(-1, len(signs)) * signs
+    if source.objective.has_several:
+        return (complete[place] for place in by_fronts(losses, len(complete), min(len(complete), MOST_FRONT)))
+    return (complete[place] for place in np.argsort(losses[:, 0], kind="stable"))

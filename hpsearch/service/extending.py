@@ -38,15 +38,21 @@ def _search_on(tx: Transaction, study: LockedStudy) -> None:
     is planned again at its end."""
     because = study.ended_because
     if because in (EndReason.TRIALS, EndReason.GRID):
-        because = life.fulfilled(study) or life.out_of_time(study, tx.now)
-    if because is not None:
-        words = life.in_words(study, because)
-        raise Conflict(f"study {study.name!r} has ended otherwise ({words}): more trials alone would not let it go on")
+        because = None
+    check_goes_on(tx, study, because, "more trials alone")
     study.flush()
     confirming.cancel_waiting(tx, study, "the search goes on")
     study.searched_at = study.ended_because = None
     if study.state is not StudyState.PAUSED:
         life.reopen(study)
+
+
+def check_goes_on(tx: Transaction, study: LockedStudy, because: EndReason | None, what: str) -> None:
+    """Raises `Conflict` where a search has another reason to end, so that `what` would be in vain."""
+    because = because or life.fulfilled(study) or life.out_of_time(study, tx.now)
+    if because is not None:
+        words = life.in_words(study, because)
+        raise Conflict(f"study {study.name!r} has ended otherwise ({words}): {what} would not let it go on")
 
 
 def extended(spec: StudySpec, trials: int) -> StudySpec:

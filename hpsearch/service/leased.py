@@ -1,10 +1,12 @@
 """What holders of leases say of their trials: renewals, reports, results, releases. A batch is one transaction."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from hpsearch.service import checks, life
+from hpsearch.spec import StudySpec
 from hpsearch.store import trials, workers
 from hpsearch.store.database import Database, Transaction
 from hpsearch.store.locked import LockedStudy, LockedTrial, lock_by_name
@@ -52,8 +54,12 @@ def _unless_paused(study_state: str) -> Decision:
 
 
 def tell(database: Database, results: Sequence[Result]) -> list[Receipt]:
-    """See `Gateway.tell`. The results have been checked."""
-    return _change(database, [checks.storable(result) for result in results], life.finish)
+    """See `Gateway.tell`. The results have been checked, but for their number of values.
+
+    Raises `InvalidInput`.
+    """
+    storable = [checks.storable(result) for result in results]
+    return _change(database, storable, life.finish, partial(checks.check_values, results))
 
 
 def release(database: Database, releases: Sequence[Release]) -> list[Receipt]:
@@ -62,13 +68,18 @@ def release(database: Database, releases: Sequence[Release]) -> list[Receipt]:
 
 
 def _change(
-    database: Database, items: Sequence[T], change: Callable[[Transaction, LockedStudy, LockedTrial, T], Receipt]
+    database: Database,
+    items: Sequence[T],
+    change: Callable[[Transaction, LockedStudy, LockedTrial, T], Receipt],
+    check: Callable[[Mapping[str, StudySpec]], None] = lambda _: None,
 ) -> list[Receipt]:
-    """Apply a change of state to each item's trial, with its study locked, in one transaction."""
+    """Apply a change of state to each item's trial, with its study locked, in one transaction, after a look at what the
+    studies say."""
     finished: dict[str, int] = {}
     receipts = []
     with database.write() as tx:
         studies = lock_by_name(tx, {item.lease.study for item in items})
+        check({name: study.spec for name, study in studies.items()})
         for name, study in studies.items():
             study.trials([item.lease.number for item in items if item.lease.study == name])
         for item in items:

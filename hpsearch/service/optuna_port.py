@@ -70,7 +70,7 @@ class ServicePort:
             raise InvalidInput(faults=[Fault("directions", "must each be 'minimize' or 'maximize'")])
         spec = StudySpec(
             name=slug(name),
-            objective=ObjectiveSpec(direction="maximize" if directions[0] == "maximize" else "minimize"),
+            objective=_objective(directions),
             space={},
             budget=Budget(trials=MOST_TRIALS),
         )
@@ -311,6 +311,12 @@ def _measured(study: LockedStudy, document: dict[str, Any]) -> dict[str, float |
     found = {name: document.get("user", {}).get(name) for name in wanted}
     return checks.finite({name: float(value) for name, value in found.items()
                           if isinstance(value, int | float) and not isinstance(value, bool)})  # fmt: skip
+
+
+def _objective(directions: Sequence[str]) -> ObjectiveSpec:
+    if len(directions) == 1:
+        return ObjectiveSpec.model_validate({"direction": directions[0]})
+    return ObjectiveSpec.model_validate({"metrics": {f"value_{place}": way for place, way in enumerate(directions)}})
 
 
 def _offer(study: LockedStudy, trial: LockedTrial) -> None:

@@ -339,7 +339,9 @@ class Service:
             found = studies.find(tx, study)
             number = found.best_number if number is None else number
             if number is None:
-                raise TrialNotFound(f"study {study!r} has no complete trial yet")
+                several = "searches several metrics, which have no one best trial: name one"
+                problem = several if found.spec.objective.has_several else "has no complete trial yet"
+                raise TrialNotFound(f"study {study!r} {problem}")
             record, relative = artifacts.find(tx, found, trials.find(tx, found, number).number, name)
         path = self._files.path(relative)
         if not path.is_file():
@@ -396,7 +398,8 @@ class Service:
 
         Those that wait or run already are left as they are, so that the same call again is safe. A study that its
         budget had ended opens again, and confirms what has become best after it. Raises `StudyNotFound`, `StudyEnded`
-        where it was stopped, and `InvalidInput` where a number is not of a failed trial; then none is run again.
+        where it was stopped, `Conflict` where it has reached its target or used up its time, and `InvalidInput` where
+        a number is not of a failed trial; then none is run again.
         """
         with self._database.write() as tx:
             locked = studies.lock(tx, study)
@@ -411,6 +414,7 @@ class Service:
                     trials.try_again(locked, trial)
             if locked.searched_at is not None and any(trial.confirms is None for trial in made):
                 # the search goes on, and is confirmed anew
+                extending.check_goes_on(tx, locked, None, "failed trials run again")
                 locked.searched_at = locked.ended_because = None
             if made and locked.state is not StudyState.PAUSED:
                 life.reopen(locked)

@@ -1,6 +1,7 @@
 """What is understood of studies: which parameters mattered, what came of the trials, and figures of it all. Only reads;
 the work of each answer is bounded, also for a study of 100,000 trials."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ import numpy as np
 
 from hpsearch.errors import Fault, InvalidInput, near
 from hpsearch.figures import KINDS, Look
-from hpsearch.figures.look import Curves
-from hpsearch.insights import METHODS, Ending, Importances, Method, Summary
+from hpsearch.figures.look import Curves, spread
+from hpsearch.insights import METHODS, Ending, Front, Importances, Method, Summary
 from hpsearch.search import importances as searched
+from hpsearch.search.fronts import nearest
 from hpsearch.search.table import STATES, Table
 from hpsearch.service.answers import Answers
 from hpsearch.service.tables import Tables
@@ -22,6 +24,9 @@ from hpsearch.studies import Study
 from hpsearch.trials import TrialState
 
 MOST_TOP = 100
+MOST_FRONT = 1000
+"""Trials of a front that are told."""
+MOST_WEIGHT = 1e6
 MOST_ENDINGS = 20
 MOST_STEPS = 200
 """Of a learning curve."""
@@ -53,17 +58,19 @@ class Understanding:
         """The study was deleted."""
         self._tables.forget(study_id)
 
-    def importances(self, name: str, method: str = "ped_anova") -> Importances:
-        """Which parameters mattered. Raises `StudyNotFound`; `InvalidInput` for an unknown method, or one that needs
-        scikit-learn where that is not installed."""
+    def importances(self, name: str, method: str = "ped_anova", metric: str | None = None) -> Importances:
+        """Which parameters mattered to a metric, the first one where none is named. Raises `StudyNotFound`;
+        `InvalidInput` for an unknown method or metric, or a method that needs scikit-learn where that is not
+        installed."""
         if faults := _unknown("method", method, METHODS):
             raise InvalidInput(faults=faults)
         study = self._find(name)
+        wanted = _metric_of(study, metric)
         known: Method = next(item for item in get_args(Method) if item == method)
         return self._answers.get(
-            (study.id, "importances", known),
+            (study.id, "importances", known, wanted),
             study.revision,
-            lambda: searched.importances(self._tables.table(study), known),
+            lambda: searched.importances(self._tables.table(study).of(wanted), known),
         )
 
     def summary(self, name: str, count: int = 10) -> Summary:
@@ -88,29 +95,65 @@ class Understanding:
             workers=len(table.worker_names),
         )
 
-    def figure(self, name: str, kind: str, parameters: Sequence[str] = (), form: str = "figure") -> Drawing:
+    def front(self, name: str, weights: Mapping[str, float]) -> Front:
+        """The Pareto front, and the trial to take by weights. Raises `StudyNotFound`; `InvalidInput` for an unknown
+        metric, and for weights that are negative, not finite or all 0."""
+        study = self._find(name)
+        metrics = study.spec.objective.searched
+        _check_weights(weights, metrics)
+        whole = {metric: float(weights.get(metric, 1.0)) for metric in metrics}
+        key = (study.id, "front", *whole.values())
+        return self._answers.get(key, study.revision, lambda: self._front(study, whole))
+
+    def _front(self, study: Study, weights: dict[str, float]) -> Front:
+        table = self._tables.table(study)
+        front, complete = table.front(), table.complete()
+        shown = spread(front, MOST_FRONT)
+        chosen = None
+        if len(front):
+            chosen = int(front[nearest(table.losses(front), list(weights.values()))])
+            if chosen not in shown:  # in the place of one from the middle
+                shown = front[np.isin(front, np.append(np.delete(shown, len(shown) // 2), chosen))]
+        with self._database.read() as tx:
+            trials = outcomes.trials_of(tx, study, [int(number) for number in shown])
+        return Front(
+            study=study.name,
+            revision=table.revision,
+            metrics=dict(study.spec.objective.searched),
+            trials=tuple(trials),
+            size=len(front),
+            of=int((~table.infeasible[complete]).sum()),
+            weights=weights,
+            chosen=chosen,
+        )
+
+    def figure(
+        self, name: str, kind: str, parameters: Sequence[str] = (), form: str = "figure", metric: str | None = None
+    ) -> Drawing:
         """A figure of a study: a Plotly figure, or (`form` is "data") the numbers in it.
 
-        `parameters` are those to show, the most important ones where none is named. Raises `StudyNotFound`,
-        `InvalidInput` with the near name for an unknown kind, form or parameter.
+        `parameters` are those to show, the most important ones where none is named; `metric` is the one to look at, the
+        first where none is named. Raises `StudyNotFound`, `InvalidInput` with the near name for an unknown kind, form,
+        parameter or metric, and for a metric of which there is no such figure.
         """
         kind = kind.replace("-", "_")
         faults = [*_unknown("kind", kind, KINDS), *_unknown("form", form, FORMS)]
         if faults:
             raise InvalidInput(faults=faults)
         study = self._find(name)
-        table = self._tables.table(study)
+        wanted = _metric_of(study, metric, kind)
+        table = self._tables.table(study).of(wanted)
         _check_parameters(table, kind, parameters)
         look = Look(
             table=table,
             parameters=tuple(parameters),
-            importances=lambda: self.importances(name),
+            importances=lambda: self.importances(name, metric=wanted),
             curves=lambda numbers: self._curves(study, numbers),
         )
         # what follows reports is old as soon as it is drawn, unless the study has ended
         keeps = study.state.has_ended or not KINDS[kind].follows_reports
         data = (
-            self._answers.get((study.id, kind, *parameters), table.revision, lambda: KINDS[kind].data(look))
+            self._answers.get((study.id, kind, wanted, *parameters), table.revision, lambda: KINDS[kind].data(look))
             if keeps
             else KINDS[kind].data(look)
         )
@@ -130,11 +173,40 @@ class Understanding:
             return studies.find(tx, name)
 
 
+def _check_weights(weights: Mapping[str, float], metrics: Mapping[str, str]) -> None:
+    """Raises `InvalidInput`."""
+    faults = []
+    for metric, weight in weights.items():
+        faults += _unknown(f"weight.{metric}"[:100], metric, metrics)
+        if not (math.isfinite(weight) and 0 <= weight <= MOST_WEIGHT):
+            faults.append(Fault(f"weight.{metric}"[:100], f"must be from 0 to {MOST_WEIGHT:g}, not {weight:g}"))
+    if not faults and not any(weights.get(metric, 1.0) for metric in metrics):
+        faults.append(Fault("weight", "must be above 0 for one metric at least"))
+    if faults:
+        raise InvalidInput(faults=faults)
+
+
 def _unknown(path: str, name: str, known: Iterable[str]) -> list[Fault]:
     names = list(known)
     if name in names:
         return []
     return [Fault(path, f"{name[:80]!r} is not known; known: {', '.join(names)}", near(name, names))]
+
+
+def _metric_of(study: Study, metric: str | None, kind: str | None = None) -> str:
+    """The metric that is asked for, for a kind of figure where one is named. Raises `InvalidInput`."""
+    first, *_ = metrics = list(study.spec.objective.searched)
+    if metric is None:
+        return first
+    faults = _unknown("metric", metric, metrics)
+    if not faults and kind is not None:
+        if KINDS[kind].metric == "none":
+            faults.append(Fault("metric", f"{kind} is of no metric in particular: leave it out"))
+        elif KINDS[kind].metric == "first" and metric != first:
+            faults.append(Fault("metric", f"{kind} are of {first[:80]!r} alone: trials report the first metric"))
+    if faults:
+        raise InvalidInput(faults=faults)
+    return metric
 
 
 def _check_parameters(table: Table, kind: str, parameters: Sequence[str]) -> None:

@@ -323,7 +323,10 @@ class LockedStudy:
         self._add_event(state=self.state.value, reason=what)
 
     def offer_best(self, number: int, value: float) -> None:
-        """Keep a complete trial as the best if it is better than the one before; of equals the earlier told stays."""
+        """Keep a complete trial as the best if it is better than the one before; of equals the earlier told stays.
+        By several metrics there is no one best."""
+        if self.spec.objective.has_several:
+            return
         sign = 1 if self.spec.objective.direction == "maximize" else -1
         if self.best_value is None or sign * value > sign * self.best_value:
             self.best_number, self.best_value, self.improved_at = number, value, self.finished

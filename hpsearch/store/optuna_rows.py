@@ -62,7 +62,7 @@ def study_of(row: AnyRow) -> OptunaStudy:
 
 def directions_of(spec: StudySpec, document: Mapping[str, Any]) -> tuple[str, ...]:
     """One an objective."""
-    return tuple(document.get("directions", (spec.objective.direction,)))
+    return tuple(document.get("directions", spec.objective.searched.values()))
 
 
 def find_study(tx: Transaction, study_id: int) -> OptunaStudy:

@@ -67,8 +67,8 @@ def outcomes_since(tx: Transaction, study_id: int, spec: StudySpec, revision: in
     query = _SINCE_AND_MEASURED if spec.constraints else _SINCE
     rows = tx.connection.execution_options(yield_per=PAGE).execute(query, {"study": study_id, "revision": revision})
     for row in rows:
-        number, state, parameters, values, *rest = row[: len(_SINCE.selected_columns)]
-        found = Outcome(number, TrialState(state), parameters, values[0] if values else None, *rest)
+        number, state, *rest = row[: len(_SINCE.selected_columns)]
+        found = Outcome(number, TrialState(state), *rest)
         if spec.constraints and violations_of(row._asdict(), spec):
             found = replace(found, is_feasible=False)
         yield found

@@ -65,7 +65,7 @@ def violations_of(columns: Mapping[str, Any], study: StudySpec) -> dict[str, flo
         return {}
     values, metrics = columns["values"], columns["metrics"]
     if values:
-        metrics = {study.objective.metric: values[0]} | metrics
+        metrics = dict(zip(study.objective.searched, values, strict=False)) | metrics
     return study.limits.violations(columns["parameters"], metrics, is_complete=state == TrialState.COMPLETE.value)
 
 

@@ -30,8 +30,8 @@ class Task:
     objective: str
     parameters: Mapping[str, Scalar]
     seed: int
-    metric: str
-    direction: Literal["minimize", "maximize"]
+    metrics: Mapping[str, Literal["minimize", "maximize"]]
+    """What is searched; the first is reported."""
     workspace: Path
     data_roots: tuple[Path, ...]
     checkpoint: Path | None

@@ -115,8 +115,9 @@ def _run_trial(objective: Objective, task: Task, connection: Connection) -> Ende
     line = _Line(connection, task.workspace.parent)
     context = TrialContext(
         seed=task.seed,
-        metric=task.metric,
-        direction=task.direction,
+        metric=next(iter(task.metrics)),
+        direction=next(iter(task.metrics.values())),
+        metrics=task.metrics,
         workspace=task.workspace,
         data_roots=task.data_roots,
         report=line.report,

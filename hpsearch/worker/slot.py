@@ -1,6 +1,7 @@
 """A slot: one warm child process, and the trial that it runs, from its claim until the service knows how it ended."""
 
 import logging
+import math
 import shutil
 import tempfile
 import time
@@ -72,6 +73,20 @@ def _begin(assignment: Assignment, folder: Path) -> Run:
     return run
 
 
+def _result(run: Run, ended: Ended) -> Result:
+    """A trial's end, as it is told: complete only with a value for every metric that its study searches."""
+    state, reason, values = TrialState(ended.state), ended.reason, None
+    if ended.value is not None:
+        first, *others = run.assignment.objective.searched
+        found = [ended.value, *(ended.metrics.get(name) for name in others)]
+        values = tuple(value for value in found if value is not None and math.isfinite(value))
+        if state is TrialState.COMPLETE and len(values) < len(found):
+            name = next(name for name, value in zip((first, *others), found, strict=True) if value not in values)
+            what = f"diverged: {name} is not finite" if name in ended.metrics else f"its end has no {name}"
+            state, reason, values = TrialState.FAILED, f"{what}, which the study searches", None
+    return Result(lease=run.lease, state=state, values=values, metrics=ended.metrics, reason=reason)
+
+
 class Slot:
     """Tells the service what its child says and the child what the service answers. Never blocks."""
 
@@ -132,8 +147,7 @@ class Slot:
                 objective=str(objective.name),
                 parameters={**objective.settings, **assignment.parameters},
                 seed=assignment.seed,
-                metric=objective.metric,
-                direction=objective.direction,
+                metrics=objective.searched,
                 workspace=run.workspace,
                 data_roots=self._options.data_roots,
                 checkpoint=run.checkpoint,
@@ -188,11 +202,7 @@ class Slot:
         elif run.handed_back_for is not None:
             self._release(run, run.handed_back_for, crashed=False)
         else:
-            values = None if ended.value is None else (ended.value,)
-            state = TrialState(ended.state)
-            self._finish(
-                run, Result(lease=run.lease, state=state, values=values, metrics=ended.metrics, reason=ended.reason)
-            )
+            self._finish(run, _result(run, ended))
 
     def _child_died(self) -> None:
         epitaph = self._child.bury()

@@ -59,6 +59,7 @@ def test_an_answer_is_sent_once_until_the_study_changes(http: httpx.Client, stud
     [
         ("bowl/importances?method=pedanova", 422, "did you mean 'ped_anova'?"),
         ("bowl/importances?method=", 422, "known: ped_anova, fanova, shapley"),
+        ("bowl/importances?metric=dept", 422, "did you mean 'depth'?"),
         ("bowl/summary?count=0", 422, "count"),
         ("bowl/summary?count=many", 422, "count"),
         ("bowls/importances", 404, "did you mean 'bowl'?"),
@@ -111,6 +112,8 @@ def test_every_kind_of_plot_is_listed_and_drawn(http: httpx.Client, study: Servi
         ("plots/contour?parameter=a", 422, "needs two"),
         ("plots/contour?parameter=a&parameter=b&parameter=c", 422, "at most 2"),
         ("plots/%3Cscript%3E", 422, "known: history"),
+        ("plots/history?metric=dept", 422, "did you mean 'depth'?"),
+        ("plots/timeline?metric=depth", 422, "no metric in particular"),
     ],
 )
 def test_wrong_plots_are_told_what_would_be_right(
@@ -123,3 +126,23 @@ def test_wrong_plots_are_told_what_would_be_right(
 
 def test_a_plot_of_no_study_is_told_the_near_one(http: httpx.Client, study: Service) -> None:
     assert "did you mean 'bowl'?" in http.get("/api/v1/studies/bowls/plots/history").json()["detail"]
+
+
+def test_each_metric_has_its_importances_and_its_figures(http: httpx.Client, live_service: Service) -> None:
+    objective = {"metrics": {"loss": "minimize", "size": "minimize"}}
+    live_service.create_study(
+        loop_study(space={"a": UNIT, "b": UNIT}, budget={"trials": 40}) | {"objective": objective}
+    )
+    for assignment in live_service.ask("bowl", 40):
+        values = float(assignment.parameters["a"] or 0), float(assignment.parameters["b"] or 0)
+        live_service.tell_one(Result(lease=assignment.lease, state=TrialState.COMPLETE, values=values))
+    for metric, parameter in (("loss", "a"), ("size", "b")):
+        found = http.get(f"{STUDY}/importances", params={"metric": metric})
+        assert (found.json()["metric"], found.json()["importances"][0]["parameter"]) == (metric, parameter)
+        figure = http.get(f"{STUDY}/plots/history", params={"metric": metric}).json()
+        assert figure["layout"]["yaxis"]["title"]["text"] == metric
+    refused = http.get(f"{STUDY}/plots/learning_curves", params={"metric": "size"})
+    assert refused.status_code == 422
+    assert "of 'loss' alone" in refused.json()["detail"]
+    front = http.get(f"{STUDY}/plots/pareto", params={"form": "data"}).json()["data"]["front"]
+    assert front["numbers"] == [trial["number"] for trial in http.get(f"{STUDY}/pareto").json()["trials"]]

@@ -1,5 +1,6 @@
 """`hpsearch run`: from a study file to its best trials."""
 
+import json
 import os
 import pty
 import re
@@ -38,6 +39,35 @@ def test_from_the_file_to_the_best_trials(shell: Shell, tmp_path: Path) -> None:
     assert again.returncode == 0
     assert again.stdout.splitlines()[-8:-1] == lines[-8:-1]
     assert not (shell.home / "logs" / "worker.log").exists()
+
+
+def test_a_study_of_several_metrics_ends_with_its_front(shell: Shell, tmp_path: Path) -> None:
+    metrics = {"validation_accuracy": "maximize", "model_parameters": "minimize"}
+    objective = {"name": "rnn", "metrics": metrics, "settings": QUICK}
+    process = shell.run(*running(write_study(tmp_path, 4, objective=objective, sampler={"name": "tpe"})), seconds=120)
+    assert process.returncode == 0, process.stdout + process.stderr
+    lines = process.stdout.splitlines()
+    head = lines.index("\ttrial\tvalidation_accuracy\tmodel_parameters\tparameters")
+    rows = [line.split("\t") for line in lines[head + 1 :] if line.count("\t") == 4]
+    assert 1 <= len(rows) <= 4
+    assert [row[0] for row in rows].count("*") == 1
+    assert f"{len(rows)} of 4 trials that no other beats in every metric" in lines
+    assert "curl 'http://127.0.0.1:" in lines[-1]
+    assert lines[-1].endswith("/api/v1/studies/tiny/pareto'")
+
+    shell.start("serve", "--port", "0")
+    url = shell.server_url()
+    told = shell.run("study", "pareto", "tiny", "--server", url, "--weight", "model_parameters=0", "--json")
+    front = json.loads(told.stdout)
+    assert [str(trial["number"]) for trial in front["trials"]] == [row[1] for row in rows]
+    assert front["chosen"] == front["trials"][0]["number"]  # the most accurate one
+    wrong = shell.run("study", "pareto", "tiny", "--server", url, "--weight", "model_parameter=2")
+    assert (wrong.returncode, "did you mean 'model_parameters'" in wrong.stderr) == (1, True)
+    best = shell.run("study", "best", "tiny", "--server", url)
+    assert "hpsearch study pareto tiny" in best.stdout
+    took = shell.run("study", "model", "tiny", "--server", url, "--to", str(tmp_path / "model"))
+    assert took.returncode == 0, took.stderr
+    assert (tmp_path / "model" / "model.safetensors").exists()
 
 
 def test_on_a_terminal_it_draws(shell: Shell, tmp_path: Path) -> None:

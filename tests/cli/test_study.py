@@ -5,6 +5,7 @@ import json
 import re
 import sys
 import uuid
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -236,6 +237,85 @@ def test_a_report_of_a_study_that_has_hardly_begun(connected: Command, client: C
     to = file.with_name("report.html")
     assert connected("study", "report", study.name, "--to", str(to)).code == 0
     assert "No trial is complete yet." in to.read_text(encoding="utf-8")
+
+
+def several(client: Client, tell: Callable[[float, float], tuple[float, float]], trials: int = 40) -> StudyHandle:
+    """A study of accuracy and size on the server, with so many trials told from `x` and `y`."""
+    unit = {"type": "float", "low": 0.0, "high": 1.0}
+    raw = loop_study(name=f"bowl-{uuid.uuid4().hex}", space={"x": unit, "y": unit}, budget={"trials": 100})
+    raw["objective"] = {"metrics": {"accuracy": "maximize", "size": "minimize"}}
+    study = client.create_study(raw)
+    for _ in range(trials):
+        trial = study.ask()
+        assert trial
+        trial.tell(tell(trial.parameters["x"], trial.parameters["y"]))
+    return study
+
+
+def test_a_report_of_several_metrics_shows_their_front_and_what_matters_to_each(
+    connected: Command, client: Client, tmp_path: Path
+) -> None:
+    study = several(client, lambda x, y: (x, y))
+    to = tmp_path / "report.html"
+    answer = connected("study", "report", study.name, "--to", str(to))
+    assert answer.code == 0, answer.complaints
+    page, front = to.read_text(encoding="utf-8"), study.pareto()
+    assert "<h2>Pareto front</h2>" in page
+    assert "<h2>Found</h2>" not in page
+    assert f"accuracy (maximize), size (minimize): {front.size} of the 40 complete trials" in page
+    table = page.split("<h2>Pareto front</h2>")[1].split("</table>")[0]
+    assert re.findall(r'<tr(?: class=best)?><td class="number">(\d+)</td>', table) == [
+        str(trial.number) for trial in front.trials
+    ]
+    assert re.findall(r'<tr class=best><td class="number">(\d+)</td>', table) == [str(front.chosen)]
+    found = Elements(page)
+    kinds = [item["layout"]["meta"]["kind"] for item in found.figures]
+    assert kinds[:4] == ["pareto", "hypervolume", "importances", "importances"]
+    assert found.tags.count("script") == len(found.figures) + 2
+    mattered = page.split("<h2>What mattered</h2>")[1]
+    assert mattered.index("x mattered most for accuracy") < mattered.index("y mattered most for size")
+
+
+def test_a_long_front_is_shown_in_part_with_the_trial_to_take(
+    connected: Command, client: Client, tmp_path: Path
+) -> None:
+    study = several(client, lambda x, y: (x, x**2))  # the more accurate the larger: all are on the front
+    to = tmp_path / "report.html"
+    assert connected("study", "report", study.name, "--to", str(to)).code == 0
+    page, front = to.read_text(encoding="utf-8"), study.pareto()
+    assert front.size == 40
+    table = page.split("<h2>Pareto front</h2>")[1].split("</table>")[0]
+    rows = re.findall(r'<tr(?: class=best)?><td class="number">(\d+)</td>', table)
+    assert 19 <= len(rows) <= 20
+    assert {str(front.trials[0].number), str(front.trials[-1].number), str(front.chosen)} <= set(rows)
+    assert f" {len(rows)} of them are shown" in page
+
+
+def test_a_report_of_several_metrics_that_has_hardly_begun(connected: Command, client: Client, tmp_path: Path) -> None:
+    to = tmp_path / "report.html"
+    for trials, told in ((0, "No trial is complete yet that satisfies"), (1, ": 1 of the 1 complete trials")):
+        study = several(client, lambda x, y: (x, y), trials)
+        assert connected("study", "report", study.name, "--to", str(to)).code == 0
+        assert told in to.read_text(encoding="utf-8")
+
+
+def test_importances_and_plots_are_of_the_metric_that_is_named(
+    connected: Command, client: Client, tmp_path: Path
+) -> None:
+    study, to = several(client, lambda x, y: (x, y)), tmp_path / "figure.json"
+    for metric, parameter in (("accuracy", "x"), ("size", "y")):
+        answer = connected("study", "importances", study.name, "--metric", metric)
+        assert answer.output.splitlines()[1].startswith(parameter)
+        assert f"{metric} by ped_anova, 40 of 40 trials" in answer.output
+        told = json.loads(connected("study", "importances", study.name, "--metric", metric, "--json").output)
+        assert told["metric"] == metric
+        assert connected("study", "plot", study.name, "--metric", metric, "--to", str(to)).code == 0
+        assert json.loads(to.read_text())["layout"]["yaxis"]["title"]["text"] == metric
+    answer = connected("study", "importances", study.name, "--metric", "accurate")
+    assert (answer.code, answer.output) == (1, "")
+    assert "did you mean 'accuracy'?" in answer.complaints
+    refused = connected("study", "plot", study.name, "--kind", "learning_curves", "--metric", "size", "--to", str(to))
+    assert "of 'accuracy' alone" in refused.complaints
 
 
 def test_a_report_shows_what_fresh_seeds_gave(connected: Command, client: Client, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The client as a user's program sees it."""
 
+import csv
 import math
 import select
 import socket
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -182,6 +184,34 @@ def test_waiting_has_an_end(client: Client) -> None:
     study = client.create_study(loop_study())
     with pytest.raises(TimeoutError, match="still running"):
         study.wait(timeout=0.2)
+
+
+def test_several_metrics_are_told_in_order_or_by_name(client: Client, tmp_path: Path) -> None:
+    metrics = {"accuracy": "maximize", "size": "minimize"}
+    study = client.create_study(loop_study() | {"objective": {"metrics": metrics}})
+    values: list[Any] = [[0.9, 50], {"size": 20, "accuracy": 0.8}, (0.7, 30)]
+    for told in values:
+        trial = study.ask()
+        assert trial is not None
+        trial.tell(told)
+    trial = study.ask()
+    assert trial is not None
+    for wrong, path in (({"acuracy": 1.0, "size": 1.0}, "values.acuracy"), ({"accuracy": 1.0}, "values.size")):
+        with pytest.raises(InvalidInput) as caught:
+            trial.tell(wrong)
+        assert caught.value.faults[0].path == path
+    for few in (0.5, [0.5], [math.nan, 1.0]):
+        with pytest.raises(InvalidInput):
+            trial.tell(few)
+    front = study.pareto({"size": 0})
+    assert [(item.number, item.values) for item in front.trials] == [(0, (0.9, 50.0)), (1, (0.8, 20.0))]
+    assert (front.chosen, study.pareto({"accuracy": 0}).chosen) == (0, 1)
+    assert list(study.trials().to_pandas()["values.1"])[:3] == [50.0, 20.0, 30.0]
+    study.export(tmp_path / "out.csv", "csv")
+    rows = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
+    assert [(row["values.accuracy"], row["values.size"]) for row in rows] == [
+        ("0.9", "50.0"), ("0.8", "20.0"), ("0.7", "30.0"), ("", "")
+    ]  # fmt: skip
 
 
 def test_trials_are_a_table(client: Client, tmp_path: Path) -> None:

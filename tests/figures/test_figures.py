@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hpsearch.figures import KINDS, Look
+from hpsearch.figures import fronts as fronts_figures
 from hpsearch.figures.look import main_range
 from hpsearch.figures.style import text
 from hpsearch.insights import Outcome
@@ -28,11 +31,26 @@ SPACE: dict[str, Any] = {
 }
 
 
-def table_of(count: int, space: Any = None, direction: str = "minimize") -> Table:
-    """Trials of every state; the worker and the reasons have names that are markup."""
-    spec = parse_study(loop_study(space=SPACE if space is None else space) | {
-        "objective": {"metric": EVIL, "direction": direction}
-    })  # fmt: skip
+SEVERAL = ("pareto", "hypervolume")
+"""Kinds that are of more metrics than one."""
+
+
+def objective_of(metrics: int, direction: str = "minimize") -> dict[str, Any]:
+    """So many metrics, the first as it is said and the others of both directions; their names are markup."""
+    if metrics == 1:
+        return {"metric": EVIL, "direction": direction}
+    others = {f"{EVIL} {place}": ("minimize", "maximize")[place % 2] for place in range(1, metrics)}
+    return {"metrics": {EVIL: direction} | others}
+
+
+def metrics_for(kind: str) -> int:
+    return 2 if kind in SEVERAL else 1
+
+
+def table_of(count: int, space: Any = None, direction: str = "minimize", metrics: int = 1) -> Table:
+    """Trials of every state, some infeasible; the worker and the reasons have names that are markup."""
+    objective = objective_of(metrics, direction)
+    spec = parse_study(loop_study(space=SPACE if space is None else space) | {"objective": objective})
     random, growing = np.random.default_rng(0), GrowingTable(spec)
     states = [TrialState.COMPLETE] * 6 + [TrialState.PRUNED, TrialState.FAILED, TrialState.RUNNING, TrialState.WAITING]
     draws = random.random((count, 4))
@@ -45,13 +63,14 @@ def table_of(count: int, space: Any = None, direction: str = "minimize") -> Tabl
             "only": 7,
         } | ({"momentum": float(momentum)} if number % 3 else {})
         waits, ended = state is TrialState.WAITING, state.is_finished
+        values = [float(rate + 0.1 * units), *(float(draws[number, 1 + place % 3]) for place in range(metrics - 1))]
         growing.update(
             [
                 Outcome(
                     number=number,
                     state=state,
                     parameters=given,
-                    value=float(rate + 0.1 * units) if state is TrialState.COMPLETE else None,
+                    values=values if state is TrialState.COMPLETE else None,
                     last_step=None if waits else 3,
                     last_value=None if waits else float(rate + 0.2),
                     started_at=None if waits else 1e9 + number,
@@ -59,6 +78,7 @@ def table_of(count: int, space: Any = None, direction: str = "minimize") -> Tabl
                     worker=None if waits else f"box {EVIL} {number % 3}",
                     reason=EVIL if state is TrialState.FAILED else None,
                     revision=number + 1,
+                    is_feasible=metrics == 1 or number % 7 != 1,
                 )
             ]
         )
@@ -87,7 +107,7 @@ def table() -> Table:
 @pytest.mark.parametrize("count", [0, 1, 2, 200])
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 def test_every_figure_is_valid_for_plotly(kind: str, count: int, direction: str) -> None:
-    _, figure = drawn(kind, table_of(count, direction=direction))
+    _, figure = drawn(kind, table_of(count, direction=direction, metrics=metrics_for(kind)))
     go.Figure(figure)
     if count == 200:
         assert figure["data"]
@@ -100,7 +120,8 @@ def test_a_script_without_a_space_and_one_parameter_draw_too(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_users_text_is_never_markup(kind: str, table: Table) -> None:
+@pytest.mark.parametrize("metrics", [1, 2, 3, 4])
+def test_users_text_is_never_markup(kind: str, metrics: int) -> None:
     """Plotly takes some HTML in texts, and %{…} in templates for hovering."""
 
     def texts(value: Any, key: str = "") -> Any:
@@ -113,7 +134,7 @@ def test_users_text_is_never_markup(kind: str, table: Table) -> None:
         elif isinstance(value, str):
             yield key, value
 
-    _, figure = drawn(kind, table)
+    _, figure = drawn(kind, table_of(200, metrics=metrics))
     for key, said in texts(figure):
         assert "<" not in said.replace("<extra></extra>", "")
         assert "onerror" not in said or not key.endswith("template")
@@ -200,13 +221,171 @@ def test_a_value_far_out_does_not_flatten_the_rest() -> None:
 
 
 def test_a_study_of_many_trials_makes_small_figures_that_say_so() -> None:
-    large = table_of(6000)
-    best = int(large.ranked()[0])
+    one, two = table_of(6000), table_of(6000, metrics=2)
+    best = int(one.ranked()[0])
     for kind in KINDS:
-        data, figure = drawn(kind, large)
+        data, figure = drawn(kind, one if metrics_for(kind) == 1 else two)
         assert len(json.dumps(figure)) < 500_000
         if kind not in ("importances", "edf"):
             assert " of " in figure["layout"]["title"]["subtitle"]["text"]
         if "numbers" in data:
             assert len(data["numbers"]) <= 2000
             assert best in data["numbers"] or kind == "contour"
+
+
+def losses_table(values: Any, infeasible: Any = (), **metrics: str) -> Table:
+    """Complete trials with these values by metric."""
+    spec = parse_study(loop_study() | {"objective": {"metrics": metrics}})
+    growing = GrowingTable(spec)
+    growing.update(
+        Outcome(
+            number=number,
+            state=TrialState.COMPLETE,
+            parameters={"x": 0.0},
+            values=tuple(map(float, row)),
+            last_step=None,
+            last_value=None,
+            started_at=None,
+            finished_at=None,
+            worker=None,
+            reason=None,
+            revision=number + 1,
+            is_feasible=number not in infeasible,
+        )
+        for number, row in enumerate(values)
+    )
+    return growing.table()
+
+
+KNOWN = [(0.5, 10), (0.9, 40), (0.4, 20), (0.9, 50), (0.7, 20), (0.95, 5)]
+"""Accuracy, the more the better, and size; the last one is not allowed."""
+
+
+def test_the_front_is_drawn_from_the_best_first_metric_on_and_apart_from_the_others() -> None:
+    table = losses_table(KNOWN, infeasible=[5], accuracy="maximize", size="minimize")
+    data, figure = drawn("pareto", table)
+    assert data["front"] == {"numbers": [1, 4, 0], "values": [[0.9, 0.7, 0.5], [40, 20, 10]]}
+    assert data["others"] == {"numbers": [2, 3], "values": [[0.4, 0.9], [20, 50]]}
+    assert data["infeasible"] == {"numbers": [5], "values": [[0.95], [5]]}
+    assert data["note"] is None
+    others, infeasible, front = figure["data"]
+    assert (others["name"], infeasible["name"], front["name"]) == (
+        "other complete trials",
+        "violates a constraint",
+        "Pareto front",
+    )
+    assert front["text"] == ["trial 1", "trial 4", "trial 0"]
+    assert front["line"]["shape"] == "hv"
+    assert figure["layout"]["xaxis"]["title"]["text"] == "accuracy (maximize)"
+    go.Figure(figure)
+
+
+def test_the_hypervolume_is_a_share_of_the_box_between_best_and_worst() -> None:
+    """Of accuracy 0.4 to 0.9 and size 10 to 50: by 0.1 and by 10 twenty cells."""
+    table = losses_table(KNOWN, infeasible=[5], accuracy="maximize", size="minimize")
+    data, figure = drawn("hypervolume", table)
+    assert data["counts"] == [1, 2, 3, 4, 5, 6]
+    cells = [4, 4 + 4, 8, 8, 8 + 4, 12]
+    assert data["shares"] == pytest.approx([count / 20 for count in cells])
+    go.Figure(figure)
+
+
+def test_one_metric_and_no_feasible_trial_have_no_front_and_say_why() -> None:
+    for kind in SEVERAL:
+        _, figure = drawn(kind, table_of(50))
+        assert "searches one" in figure["layout"]["annotations"][0]["text"]
+        _, figure = drawn(kind, losses_table([(1, 2), (2, 1)], infeasible=[0, 1], a="minimize", b="minimize"))
+        assert "satisfies the constraints" in figure["layout"]["annotations"][0]["text"]
+        _, figure = drawn(kind, losses_table([], a="minimize", b="minimize"))
+        assert figure["layout"]["annotations"][0]["text"] == "no complete trial yet"
+
+
+@pytest.mark.parametrize(("metrics", "kind"), [(2, "scatter"), (3, "scatter3d"), (4, "parcoords"), (15, "parcoords")])
+def test_a_front_of_any_number_of_metrics_is_drawn(metrics: int, kind: str) -> None:
+    _, figure = drawn("pareto", table_of(200, metrics=metrics))
+    go.Figure(figure)
+    assert {trace["type"] for trace in figure["data"]} == {kind}
+    _, volume = drawn("hypervolume", table_of(200, metrics=metrics))
+    go.Figure(volume)
+    if metrics > 3:
+        assert f"searches {metrics}" in volume["layout"]["annotations"][0]["text"]
+        assert len(figure["data"][0]["dimensions"]) == min(metrics, 12)
+    else:
+        assert volume["data"][0]["x"][-1] == len(table_of(200).complete())
+
+
+def test_on_parallel_axes_the_better_is_up() -> None:
+    _, figure = drawn("pareto", table_of(200, metrics=4))
+    down, up, *_ = (axis["range"] for axis in figure["data"][0]["dimensions"])
+    assert down[0] > down[1]  # minimised
+    assert up[0] < up[1]
+
+
+def test_sizes_are_on_a_logarithmic_axis_and_what_is_far_out_is_cut_but_never_the_front() -> None:
+    random = np.random.default_rng(0)
+    loss, size = random.random(100), 10 ** random.uniform(2, 6, 100)
+    loss[7], size[7] = 1e6, size.min() / 2  # far out, and on the front
+    loss[8], size[8] = 1e9, size.max()
+    data, figure = drawn("pareto", losses_table(zip(loss, size, strict=True), loss="minimize", size="minimize"))
+    assert [metric["log"] for metric in data["metrics"]] == [False, True]
+    assert figure["layout"]["yaxis"]["type"] == "log"
+    assert 7 in data["front"]["numbers"]
+    low, high = data["metrics"][0]["range"]
+    assert low < loss.min() < 1e6 < high < 1e9
+
+
+def test_a_trial_far_out_does_not_flatten_the_hypervolume() -> None:
+    random = np.random.default_rng(0)
+    values = random.random((60, 2))
+    spoilt = np.concatenate([values, [[1e9, 0.5]]])
+    plain, _ = drawn("hypervolume", losses_table(values, a="minimize", b="minimize"))
+    fenced, figure = drawn("hypervolume", losses_table(spoilt, a="minimize", b="minimize"))
+    assert fenced["shares"][0] < 0.97
+    assert fenced["shares"][-1] > plain["shares"][-1]  # of a box that ends where others are far out
+    assert "far out left out" in figure["layout"]["title"]["subtitle"]["text"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(2, 3).flatmap(lambda metrics: st.lists(st.tuples(*[st.integers(0, 6)] * metrics), min_size=1)))
+def test_the_hypervolume_never_falls_and_ends_as_that_of_the_whole(values: list[tuple[int, ...]]) -> None:
+    ways = {f"m{place}": ("minimize", "maximize")[place % 2] for place in range(len(values[0]))}
+    table = losses_table(values, infeasible=[2], **ways)
+    data, _ = drawn("hypervolume", table)
+    assert data["shares"] == sorted(data["shares"])
+    assert all(0 <= share <= 1 for share in data["shares"])
+    losses = table.losses(np.setdiff1d(np.arange(len(table)), [2]))
+    cells = np.maximum(np.ptp(losses, axis=0), 1)
+    if len(losses) < 8:  # with more, some may be far out
+        shares = (losses - losses.min(axis=0)) / cells
+        assert data["shares"][-1] == pytest.approx(cells_dominated(shares, cells), abs=1e-9)
+
+
+def cells_dominated(shares: Any, cells: Any) -> float:
+    """The hypervolume by counting the cells of a grid that some point is at or below of in every metric."""
+    axes = [(np.arange(int(count)) + 0.5) / count for count in cells]
+    middles = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(cells))
+    return float((shares[None, :, :] <= middles[:, None, :]).all(axis=2).any(axis=1).mean())
+
+
+@pytest.mark.parametrize("metrics", [2, 3])
+def test_the_hypervolume_of_a_front_without_end_is_at_least_told_in_part(metrics: int) -> None:
+    """Every trial is on the front."""
+    points = np.abs(np.random.default_rng(0).normal(size=(3000, metrics)))
+    values = 1 - points / np.linalg.norm(points, axis=1, keepdims=True)
+    data, _ = drawn("hypervolume", losses_table(values, **{f"m{place}": "minimize" for place in range(metrics)}))
+    assert f"at least, of {fronts_figures.MOST_CARRIED[metrics]} trials" in data["note"]
+    assert data["shares"] == sorted(data["shares"])
+    whole = {2: np.pi / 4, 3: np.pi / 6}[metrics]  # that of the ball's part, which all of the sphere dominates
+    assert 0.9 * whole < data["shares"][-1] < whole
+
+
+def test_figures_by_another_metric_are_of_that_metric() -> None:
+    table = table_of(200, metrics=2)
+    second = table.of(f"{EVIL} 1")
+    data, _ = drawn("history", second)
+    assert (data["metric"], data["direction"]) == (f"{EVIL} 1", "maximize")
+    assert data["pruned"]["numbers"] == []  # their reports are of the first
+    assert data["values"] == pytest.approx(table.every_value[table.complete(), 1].tolist())
+    _, figure = drawn("importances", second)
+    assert figure["layout"]["xaxis"]["title"]["text"].startswith("importance for &lt;/script&gt;")
+    assert drawn("importances", table_of(200))[1]["layout"]["xaxis"]["title"]["text"] == "importance"

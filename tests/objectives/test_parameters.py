@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,8 +31,27 @@ def test_every_parameter_says_what_it_means_and_its_default_is_one_of_its_values
     assert [parameter.name for parameter in INFO.parameters if parameter.required] == ["dataset"]
 
 
-def test_only_validation_metrics_may_be_searched() -> None:
-    assert all(metric.name.startswith("validation_") and metric.meaning for metric in INFO.metrics)
+def test_only_validation_metrics_and_the_size_may_be_searched() -> None:
+    assert all(
+        metric.name.startswith("validation_") is metric.is_reported and metric.meaning for metric in INFO.metrics
+    )
+    assert [metric.name for metric in INFO.metrics if not metric.is_reported] == ["model_parameters"]
+
+
+@pytest.mark.parametrize(
+    ("objective", "path"),
+    [
+        ({"metric": "model_parameters", "direction": "minimize"}, "objective.metric"),
+        ({"metrics": {"model_parameters": "minimize", "validation_loss": "minimize"}},
+         "objective.metrics.model_parameters"),
+        ({"metrics": {"validation_loss": "minimize", "validation_accuracy": "minimize"}},
+         "objective.metrics.validation_accuracy"),
+        ({"metrics": {"validation_loss": "minimize", "test_loss": "minimize"}}, "objective.metrics.test_loss"),
+    ],
+)  # fmt: skip
+def test_metrics_that_cannot_be_searched_so_are_told(objective: dict[str, Any], path: str) -> None:
+    raw = {"objective": {"name": "rnn", "settings": {"dataset": "digits"}} | objective}
+    assert [fault.path for fault in study_faults(raw, {"rnn": INFO})] == [path]
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)

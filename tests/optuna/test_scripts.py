@@ -222,7 +222,9 @@ def test_a_study_defined_by_a_script_is_seen_by_our_side(service: Service, stora
     assert info.counts.complete == 5
     assert info.best_number is None  # several objectives have no one best
     assert [len(trial.values or ()) for trial in service.export(info.name)] == [2] * 5
-    assert len(study.best_trials) >= 1
+    front = service.understanding.front(info.name, {})
+    assert {trial.number for trial in front.trials} == {trial.number for trial in study.best_trials}
+    assert list(front.metrics.values()) == ["minimize", "maximize"]
 
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")  # of Optuna's QMCSampler

@@ -33,7 +33,7 @@ def outcome(number: int, parameters: Any, value: float | None, **changes: Any) -
         "number": number,
         "state": TrialState.COMPLETE,
         "parameters": parameters,
-        "value": value,
+        "values": None if value is None else (value,),
         "last_step": None,
         "last_value": None,
         "started_at": 0.0,

@@ -1,13 +1,17 @@
 """Samplers as functions: history in, parameters out."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpsearch.search import tpe
 from hpsearch.search.distributions import configuration_faults
+from hpsearch.search.fronts import by_fronts, hypervolume
 from hpsearch.search.history import History
 from hpsearch.search.samplers import suggest
 from hpsearch.spec import StudySpec, parse_study
@@ -25,6 +29,7 @@ SPACE = {
     "only": {"type": "int", "low": 3, "high": 3},
     "one": {"type": "categorical", "choices": ["single"]},
 }
+TWO = {"one": "minimize", "other": "maximize"}
 SAMPLERS = [{"name": "random"}, {"name": "tpe", "startup_trials": 4}, {"name": "tpe", "multivariate": False}]
 SAMPLERS += [{"name": "gp", "startup_trials": 10}]
 
@@ -117,3 +122,41 @@ def test_a_value_that_is_accepted_is_one_that_the_sampler_can_take_in(value: Any
         (suggestion,) = suggest(history, [{name: value}])
         history.update([trial(0, suggestion.parameters)])
         suggest(history, [{}])
+
+
+@pytest.mark.parametrize("name", ["tpe", "nsga2", "nsga3"])
+def test_several_metrics_are_searched_better_than_by_chance(name: str) -> None:
+    """Two bowls, whose bottoms are apart: the front is the line between them."""
+    space = {f"x{place}": {"type": "float", "low": -2, "high": 2} for place in range(4)}
+    metrics = {"metrics": TWO}
+    options: dict[str, Any] = {} if name in ("tpe", "random") else {"population": 10}
+
+    def volume_of(sampler: dict[str, Any], seed: int) -> float:
+        history = History(parse_study(loop_study(space=space, sampler=sampler, seed=seed) | {"objective": metrics}))
+        for number in range(120):
+            (suggestion,) = suggest(history, [{}])
+            point = np.array([float(value) for value in suggestion.parameters.values()])  # type: ignore[arg-type]
+            values = float(((point - 0.5) ** 2).sum()), -float(((point + 0.5) ** 2).sum())
+            told = trial(number, suggestion.parameters)
+            history.update([replace(told, values=values, sampler_attributes=suggestion.sampler_attributes)])
+        return hypervolume(history.every_loss, np.array([6.0, 6.0]))
+
+    ours = [volume_of({"name": name, **options}, seed) for seed in range(6)]
+    chance = [volume_of({"name": "random"}, seed) for seed in range(6)]
+    assert np.median(ours) > np.quantile(chance, 0.75), (ours, chance)
+
+
+def test_a_long_history_of_several_metrics_is_split_by_a_pool_that_keeps_the_best() -> None:
+    history = History(parse_study(loop_study(sampler={"name": "tpe"}) | {"objective": {"metrics": TWO}}))
+    chance = np.random.default_rng(0)
+    whole = chance.normal(size=(3500, 2))
+    for number, values in enumerate(whole):
+        history.update([replace(trial(number, {"x": 0.0}), values=tuple(values))])
+        if number == 2200:
+            tpe._best_by_fronts(history, np.ones(len(history), dtype=bool), 25)
+    found = tpe._best_by_fronts(history, np.ones(len(history), dtype=bool), 25)
+    expected = by_fronts(whole * [1.0, -1.0], 25 + tpe.NEAREST_BAD, 25)
+    assert set(found[:25]) == set(expected[:25])
+    fresh = History(history.spec)
+    fresh.update([replace(trial(number, {"x": 0.0}), values=tuple(values)) for number, values in enumerate(whole)])
+    assert found.tolist() == tpe._best_by_fronts(fresh, np.ones(len(fresh), dtype=bool), 25).tolist()

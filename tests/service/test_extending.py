@@ -378,3 +378,21 @@ def test_a_study_that_says_nothing_of_the_space_is_told(service: Service, worker
     service.create_study(toy_study(name="small", budget={"trials": 1}))
     with pytest.raises(BudgetExceeded):
         service.enqueue_best("small", "bowl", 2)
+
+
+@pytest.mark.parametrize("budget", [{"trials": 5, "target": 1000.0}, {"trials": 5, "wall_clock": 60}])
+def test_failed_trials_do_not_run_again_where_the_search_has_ended_otherwise(
+    service: Service, worker: Worker, clock: Clock, budget: dict[str, Any]
+) -> None:
+    service.create_study(toy_study(budget=budget))
+    failed, good = worker.claim(2)
+    worker.end(failed, TrialState.FAILED, "out of memory")
+    worker.complete(good, 1.0)
+    clock.advance(61)
+    service.reap()
+    before = service.get_study("bowl")
+    assert before.state.has_ended
+    with pytest.raises(Conflict, match="failed trials run again would not let it go on"):
+        service.retry_failed("bowl")
+    assert service.get_study("bowl") == before
+    assert service.get_trial("bowl", failed.lease.number).state is TrialState.FAILED

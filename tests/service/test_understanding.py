@@ -1,6 +1,7 @@
 """What is understood of a study, from the database to the answer, on both databases."""
 
 import threading
+from typing import Any
 
 import pytest
 
@@ -152,3 +153,68 @@ def test_learning_curves_show_what_was_reported_since(service: Service, study: s
     service.tell_one(Result(lease=service.ask(study)[0].lease, state=TrialState.COMPLETE, values=(1.0,)))
     service.report([Report(lease=assignment.lease, step=2, value=1.0)])
     assert steps() == [1, 2]
+
+
+@pytest.fixture
+def two(service: Service) -> str:
+    """A study of two metrics, 40 trials told: the loss is of `a`, the size of `b`."""
+    objective = {"metrics": {"loss": "minimize", "size": "maximize"}}
+    raw = loop_study(space={"a": UNIT, "b": UNIT}, budget={"trials": 1000}) | {"objective": objective}
+    service.create_study(raw)
+    for assignment in service.ask("bowl", 40):
+        service.report([Report(lease=assignment.lease, step=1, value=1.0)])
+        values = float(assignment.parameters["a"] or 0), float(assignment.parameters["b"] or 0)
+        service.tell_one(Result(lease=assignment.lease, state=TrialState.COMPLETE, values=values))
+    return "bowl"
+
+
+def test_importances_are_of_the_metric_that_is_asked_for(service: Service, two: str) -> None:
+    for metric, parameter in ((None, "a"), ("loss", "a"), ("size", "b"), (None, "a")):
+        found = service.understanding.importances(two, metric=metric)
+        assert (found.metric, found.importances[0].parameter) == (metric or "loss", parameter)
+
+
+def test_figures_are_of_the_metric_that_is_asked_for(service: Service, two: str) -> None:
+    def data(kind: str, metric: str | None = None, *parameters: str) -> dict[str, Any]:
+        found: dict[str, Any] = service.understanding.figure(two, kind, parameters, "data", metric).content["data"]
+        return found
+
+    for metric in (None, "loss", "size", None):
+        name = metric or "loss"
+        history = data("history", metric)
+        assert (history["metric"], history["direction"]) == (name, {"loss": "minimize", "size": "maximize"}[name])
+        assert data("importances", metric)["parameters"][0] == {"loss": "a", "size": "b"}[name]
+        assert data("contour", metric)["parameters"][0]["name"] == {"loss": "a", "size": "b"}[name]
+        assert data("slices", metric, "b")["metric"] == name
+    assert len(data("learning_curves", "loss")["curves"]) == 40
+
+
+def test_the_figure_of_the_front_is_the_front(service: Service, two: str) -> None:
+    found = service.understanding.front(two, {})
+    drawn = service.understanding.figure(two, "pareto", form="data").content["data"]["front"]
+    assert drawn["numbers"] == [trial.number for trial in found.trials]
+    assert list(zip(*drawn["values"], strict=True)) == [trial.values for trial in found.trials]
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric", "told"),
+    [
+        ("history", "los", "did you mean 'loss'"),
+        ("history", "", "known: loss, size"),
+        ("learning_curves", "size", "of 'loss' alone"),
+        ("timeline", "loss", "no metric in particular"),
+        ("pareto", "loss", "no metric in particular"),
+        ("hypervolume", "size", "no metric in particular"),
+    ],
+)
+def test_a_metric_that_cannot_be_looked_at_is_told(
+    service: Service, two: str, kind: str, metric: str, told: str
+) -> None:
+    with pytest.raises(InvalidInput, match=told) as caught:
+        service.understanding.figure(two, kind, metric=metric)
+    assert [fault.path for fault in caught.value.faults] == ["metric"]
+
+
+def test_importances_of_a_metric_that_is_not_searched_are_refused(service: Service, two: str) -> None:
+    with pytest.raises(InvalidInput, match="did you mean 'size'"):
+        service.understanding.importances(two, metric="sise")

@@ -68,3 +68,12 @@ def surroundings(x: Annotated[float, Float(-10, 10)], context: Context) -> dict[
     path.write_text(f"{os.environ.get('MY_DATA')} {os.environ.get('HPSEARCH_TOKEN')} {Path.cwd()}")
     context.log_artifact(path)
     return {"value": x}
+
+
+def several(x: Annotated[float, Float(-10, 10)]) -> tuple[float, float] | dict[str, float]:
+    """Two metrics, in order or by name; far out the second is not finite, or forgotten."""
+    if x > 8:
+        return {"error": x**2}
+    if x < -8:
+        return {"error": x**2, "size": float("nan")}
+    return (x**2, abs(x - 2)) if x > 0 else {"size": abs(x - 2), "error": x**2}

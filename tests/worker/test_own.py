@@ -13,7 +13,7 @@ from hpsearch.worker.messages import Briefing
 from tests.waiting import wait_until
 from tests.worker.conftest import Lab
 
-NAMES = ("bowl", "wrong", "diverging", "endless", "Patient", "Doomed", "surroundings")
+NAMES = ("bowl", "wrong", "diverging", "endless", "Patient", "Doomed", "surroundings", "several")
 OWN = {name: f"tests.worker.own:{name}" for name in NAMES}
 
 
@@ -80,6 +80,21 @@ def test_an_exception_fails_its_trial_with_the_place_and_the_traceback(lab: Lab)
 def test_what_diverges_fails(lab: Lab, name: str, reason: str) -> None:
     trial = run_one(lab, name)
     assert (trial.state, trial.reason) == (TrialState.FAILED, reason)
+
+
+def test_a_trial_ends_with_a_value_for_each_metric_or_says_which_it_lacks(lab: Lab) -> None:
+    objective = {"name": "several", "metrics": {"error": "minimize", "size": "minimize"}}
+    with lab.agent(objectives={}, own=OWN):
+        create(lab, "several", objective=objective, budget={"trials": 4})
+        lab.service.pause_study("s")
+        lab.service.enqueue("s", [{"x": 3.0}, {"x": -1.0}, {"x": 9.0}, {"x": -9.0}])
+        lab.service.resume_study("s")
+        by_order, by_name, forgotten, diverged = lab.wait_until_ended()
+    assert (by_order.values, by_name.values) == ((9.0, 1.0), (1.0, 3.0))
+    assert (forgotten.state, forgotten.diverged) == (TrialState.FAILED, False)
+    assert forgotten.reason == "its end has no size, which the study searches"
+    assert (diverged.state, diverged.diverged) == (TrialState.FAILED, True)
+    assert diverged.reason == "diverged: size is not finite, which the study searches"
 
 
 def test_a_paused_trial_loses_nothing_and_goes_on_elsewhere(lab: Lab) -> None:

@@ -104,9 +104,10 @@ def test_a_second_signal_stops_at_once(lab: Lab, start: Start) -> None:
 
 
 def test_two_agents_share_a_study_exactly(lab: Lab, start: Start) -> None:
-    lab.create(trials=30, steps=2, seconds=0.02)
     start(name="p1", slots=2)
     start(name="p2", slots=2)
+    wait_until(lambda: len(lab.service.list_workers().items) == 2, "both are there")
+    lab.create(trials=30, steps=2, seconds=0.02)
     trials = lab.wait_until_ended()
     assert [trial.number for trial in trials] == list(range(30))
     assert {(trial.state, trial.attempt) for trial in trials} == {(TrialState.COMPLETE, 1)}

@@ -52,6 +52,8 @@ class Context:
         """Of the trial alone, the same in each attempt: 31 bits, which every library takes."""
         self.metric = trial.metric
         self.direction: Literal["minimize", "maximize"] = trial.direction
+        self.metrics = tuple(trial.metrics) or (trial.metric,)
+        """Every metric that the study searches, the first of them `metric`."""
         self.folder = trial.workspace
         """An empty folder of the trial's own, removed after it."""
         self.checkpoint = Checkpoint(trial)

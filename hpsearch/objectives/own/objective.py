@@ -3,7 +3,7 @@
 import contextlib
 import sysconfig
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,9 @@ def _result(returned: object, own: Context) -> TrialResult:
     if isinstance(returned, Mapping):
         metrics = {str(name): None if item is None else _number(item, f"{name!r}: ") for name, item in returned.items()}
         value = metrics.get(own.metric)
+    elif isinstance(returned, tuple | list) and len(own.metrics) > 1:
+        metrics = _in_order(returned, own.metrics)
+        value = metrics[own.metric]
     elif returned is not None:
         value = _number(returned, "")
     if value is None:
@@ -119,6 +122,13 @@ def _result(returned: object, own: Context) -> TrialResult:
         hint = f" (did you mean {close!r}?)" if close else ""
         raise TypeError(f"the objective returned {what}, and reported no value{hint}")
     return TrialResult(state="complete", value=value, metrics=metrics)
+
+
+def _in_order(returned: Sequence[object], names: Sequence[str]) -> dict[str, float | None]:
+    """A value for each metric searched, as scripts for Optuna return them."""
+    if len(returned) != len(names):
+        raise TypeError(f"the objective returned {len(returned)} values, not one for each of {', '.join(names)}")
+    return {name: _number(value, f"{name!r}: ") for name, value in zip(names, returned, strict=True)}
 
 
 def _number(value: Any, where: str) -> float:

@@ -85,6 +85,12 @@ METRICS = (
         direction="minimize",
         meaning="Language model: cross-entropy over the characters told, in bits; it compares tokenizers.",
     ),
+    MetricInfo(
+        name="model_parameters",
+        direction="minimize",
+        meaning="Every task: how many weights the network has. Searched beside another metric.",
+        is_reported=False,
+    ),
 )
 
 

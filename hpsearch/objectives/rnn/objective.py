@@ -1,6 +1,6 @@
 """The recurrent objective: data, network, training, evaluation; what workers run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,7 +9,7 @@ from hpsearch.errors import Fault, InvalidInput, near
 from hpsearch.objectives.objective import TrialContext, TrialResult, with_defaults
 from hpsearch.objectives.rnn.data.prepared import Prepared, prepare
 from hpsearch.objectives.rnn.data.readers import read_dataset, version
-from hpsearch.objectives.rnn.metric_names import metrics_of
+from hpsearch.objectives.rnn.metric_names import METRICS, metrics_of
 from hpsearch.objectives.rnn.models.saved import save_model
 from hpsearch.objectives.rnn.parameters import DATA, INFO
 from hpsearch.objectives.rnn.training.runs import Runs
@@ -27,7 +27,7 @@ class RnnObjective:
         check_parameters(parameters)
         options = with_defaults(INFO, parameters)
         divisions = self._data(options, context)
-        _check_metric(context.metric, divisions[0].task)
+        _check_metrics(tuple(context.metrics) or (context.metric,), divisions[0].task)
         runs = Runs(divisions, options, context)
         early = runs.finish()
         if early is not None:
@@ -73,8 +73,14 @@ def check_parameters(parameters: Mapping[str, Scalar]) -> None:
         raise InvalidInput(faults=faults)
 
 
-def _check_metric(metric: str, task: str) -> None:
+def _check_metrics(metrics: Sequence[str], task: str) -> None:
     known = [f"validation_{name}" for name in metrics_of(task)]
-    if metric not in known:
-        problem = f"is {metric!r}, but {task} has {', '.join(known)}"
-        raise InvalidInput(faults=[Fault("objective.metric", problem, near(metric, known))])
+    path = "objective.metric" if len(metrics) == 1 else "objective.metrics"
+    at_end = [metric.name for metric in METRICS if not metric.is_reported]
+    faults = [
+        Fault(path, f"is {metric!r}, but {task} has {', '.join(known)}", near(metric, known))
+        for place, metric in enumerate(metrics)
+        if metric not in (known if place == 0 else [*known, *at_end])
+    ]
+    if faults:
+        raise InvalidInput(faults=faults)
