@@ -40,6 +40,7 @@ EFFECTS: Mapping[str, tuple[Settings, Scalar]] = {
     "max_tokens": (TEXTS, 2),
     "validation_fraction": ({}, 0.4),
     "test_fraction": ({}, 0.4),
+    "split_by": ({}, "blocks"),
     "split_seed": ({}, 1),
     "scaling": ({}, "min_max"),
     "scaling_scope": ({}, "series"),

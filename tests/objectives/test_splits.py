@@ -54,6 +54,30 @@ def test_the_seed_alone_decides() -> None:
     assert first == again != other
 
 
+def test_blocks_are_runs_of_neighbours_whatever_the_seed() -> None:
+    """What belongs together and stands together is on one side, but for one cut."""
+    data = Dataset("classification", numbered(100, 4))
+    for seed in (0, 1):
+        parts = split(data, 0.25, 0.2, seed, 1, "blocks")
+        assert [numbers(part) for part in (parts.train, parts.validation, parts.test)] == [
+            list(range(60)), list(range(60, 80)), list(range(80, 100))
+        ]  # fmt: skip
+    divisions = all_splits(data, 0.25, 0.2, 0, 3, "blocks")
+    assert list(itertools.chain(*(numbers(parts.validation) for parts in divisions))) == list(range(80))
+    for parts in divisions:
+        own = numbers(parts.validation)
+        assert own == list(range(own[0], own[-1] + 1))
+        assert sorted(own + numbers(parts.train)) == list(range(80))
+        assert numbers(parts.test) == list(range(80, 100))
+
+
+def test_blocks_leave_something_to_train_on() -> None:
+    parts = split(Dataset("regression", _float(20)), 0.9, 0.9, 0, 1, "blocks")
+    assert [numbers(part) for part in (parts.train, parts.validation, parts.test)] == [[0], [1], list(range(2, 20))]
+    with pytest.raises(InvalidInput, match="too small"):
+        split(Dataset("regression", _float(3)), 0.9, 0.9, 0, 1, "blocks")
+
+
 def _float(count: int) -> Sequences:
     return replace(numbered(count), targets=np.arange(count, dtype=np.float32))
 

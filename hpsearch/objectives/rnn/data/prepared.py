@@ -61,5 +61,5 @@ def _stream(values: Any, sequences: Sequences) -> Tensor:
 def prepare(data: Dataset, options: Mapping[str, Any], device: torch.device) -> list[Prepared]:
     """A data set's divisions: one for each fold. Raises `InvalidInput`."""
     fractions = options["validation_fraction"], options["test_fraction"]
-    found = split(data, *fractions, options["split_seed"], options["folds"])
+    found = split(data, *fractions, options["split_seed"], options["folds"], options["split_by"])
     return [Prepared(data, splits, options, device) for splits in found]

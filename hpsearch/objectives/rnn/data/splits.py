@@ -18,8 +18,11 @@ class Splits:
     test: Sequences
 
 
-def split(data: Dataset, validation_fraction: float, test_fraction: float, seed: int, folds: int = 1) -> list[Splits]:
-    """Divide what the data do not bring divided: classes in proportion, series by time, the rest at random.
+def split(
+    data: Dataset, validation_fraction: float, test_fraction: float, seed: int, folds: int = 1, by: str = "chance"
+) -> list[Splits]:
+    """Divide what the data do not bring divided: classes in proportion, series by time, the rest at random, or by
+    "blocks": parts are runs of neighbours, the last ones for the test, those before them for validation.
 
     With several folds one test split and as many divisions of the rest: each sequence is once in a validation split; of
     a series each fold validates on what comes after its training part (rolling origins, Tashman 2000). `seed` alone
@@ -28,11 +31,12 @@ def split(data: Dataset, validation_fraction: float, test_fraction: float, seed:
     if data.task == "forecast":
         found = _by_time(data, validation_fraction, test_fraction, folds)
     else:
-        rest, test = (data.train, data.test) if data.test else _divide(data, data.train, test_fraction, seed)
+        seeds = (None, None) if by == "blocks" else (seed, seed + 1)
+        rest, test = (data.train, data.test) if data.test else _divide(data, data.train, test_fraction, seeds[0])
         if folds > 1:
-            found = [Splits(*both, test) for both in _folds(data, rest, folds, seed + 1)]
+            found = [Splits(*both, test) for both in _folds(data, rest, folds, seeds[1])]
         else:
-            both = (rest, data.validation) if data.validation else _divide(data, rest, validation_fraction, seed + 1)
+            both = (rest, data.validation) if data.validation else _divide(data, rest, validation_fraction, seeds[1])
             found = [Splits(*both, test)]
     found = [_with_seen_categories(parts) for parts in found]
     for parts in found:
@@ -61,10 +65,13 @@ def _columns(part: Sequences) -> NDArray[np.int64]:
     return np.empty((0, len(part)), dtype=np.int64) if part.categories is None else part.categories.T
 
 
-def _divide(data: Dataset, sequences: Sequences, fraction: float, seed: int) -> tuple[Sequences, Sequences]:
-    """(the rest, the part of about `fraction`), each in the order of the data."""
+def _divide(data: Dataset, sequences: Sequences, fraction: float, seed: int | None) -> tuple[Sequences, Sequences]:
+    """(the rest, the part of about `fraction`), each in the order of the data; without a seed the last part."""
     if data.task == "language_model":
         raise setting_fault("dataset", "a language model's data bring their splits")
+    if seed is None:
+        count = len(sequences)
+        return _apart(sequences, np.arange(count - min(round(fraction * count), count - 1), count))
     # at least one of each class for training
     chosen = [
         members[: min(round(fraction * len(members)), len(members) - 1)] for members in _strata(data, sequences, seed)
@@ -72,12 +79,14 @@ def _divide(data: Dataset, sequences: Sequences, fraction: float, seed: int) -> 
     return _apart(sequences, np.concatenate(chosen))
 
 
-def _folds(data: Dataset, sequences: Sequences, folds: int, seed: int) -> list[tuple[Sequences, Sequences]]:
-    """(training, validation) of each fold, classes in proportion."""
+def _folds(data: Dataset, sequences: Sequences, folds: int, seed: int | None) -> list[tuple[Sequences, Sequences]]:
+    """(training, validation) of each fold, classes in proportion; without a seed runs of neighbours."""
     if data.task == "language_model" or data.validation is not None:
         raise setting_fault("folds", "must be 1 where the data bring a validation split of their own")
     if len(sequences) < folds:
         raise setting_fault("folds", f"must be at most {len(sequences)}, the number of sequences")
+    if seed is None:
+        return [_apart(sequences, block) for block in np.array_split(np.arange(len(sequences)), folds)]
     # dealt out one by one, and on from where the last class ended: folds of like size
     order = np.concatenate(_strata(data, sequences, seed))
     return [_apart(sequences, order[fold::folds]) for fold in range(folds)]

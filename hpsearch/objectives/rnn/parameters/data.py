@@ -146,6 +146,17 @@ DATA = (
         meaning="Part of the data kept for the test, where no test split is given.",
     ),
     ParameterInfo(
+        name="split_by",
+        type="str",
+        default="chance",
+        choices=("chance", "blocks"),
+        searchable=False,
+        meaning="chance: sequences are divided at random, classes in proportion. blocks: as they stand, the last ones "
+        "for the test and those before for validation; folds are runs of neighbours. For data whose neighbours belong "
+        "together (a writer's, a patient's, a machine's): at random, validation would tell too good a story of what is "
+        "new. Of no effect on series and texts, which are always divided by time.",
+    ),
+    ParameterInfo(
         name="split_seed",
         type="int",
         default=0,
