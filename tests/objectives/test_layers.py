@@ -8,10 +8,13 @@ from torch import Tensor, nn
 
 from hpsearch.objectives.rnn.network.fused import fused_layer
 from hpsearch.objectives.rnn.network.layers import FUSED_STEPS, RecurrentLayer, State, in_one_piece, recurrent_layer
+from hpsearch.objectives.rnn.network.native import NATIVE_UNITS
 
 CELLS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 FUSED = ("gru", "rnn_tanh", "rnn_relu")
 INPUTS, UNITS = 5, 12
+LARGE = max(NATIVE_UNITS.values()) + 1
+"""Too many units for `native`."""
 
 
 class Fused(nn.Module):
@@ -78,7 +81,7 @@ def test_values_and_gradients_are_torchs(cell: str, batch: int, steps: int, init
 
 @pytest.mark.parametrize("cell", FUSED)
 def test_long_sequences_take_the_faster_way(cell: str) -> None:
-    layer = recurrent_layer(cell, INPUTS, UNITS)
+    layer = recurrent_layer(cell, INPUTS, LARGE)
     ways = [type(layer(torch.randn(2, steps, INPUTS))[0].grad_fn).__name__ for steps in (FUSED_STEPS - 1, FUSED_STEPS)]
     ours = "_GruBackward" if cell == "gru" else "_RnnBackward"
     assert [way == ours for way in ways] == [False, True]
@@ -136,7 +139,7 @@ def test_a_second_derivative_is_refused() -> None:
 
 @pytest.mark.parametrize("cell", FUSED)
 def test_inference_gives_the_bits_of_training(cell: str) -> None:
-    layer, values = recurrent_layer(cell, INPUTS, UNITS), torch.randn(3, 16, INPUTS)
+    layer, values = recurrent_layer(cell, INPUTS, LARGE), torch.randn(3, 16, INPUTS)
     trained, theirs = layer(values), peer(layer)
     with torch.inference_mode():
         inferred = layer(values)
@@ -230,8 +233,8 @@ def test_evaluation_drops_nothing(cell: str) -> None:
 
 
 @pytest.mark.parametrize("weight_dropout", [0.0, 0.5])
-def test_an_lstm_runs_by_onednn(weight_dropout: float) -> None:
-    outputs, _ = recurrent_layer("lstm", INPUTS, UNITS, weight_dropout=weight_dropout)(torch.randn(3, 16, INPUTS))
+def test_a_large_lstm_runs_by_onednn(weight_dropout: float) -> None:
+    outputs, _ = recurrent_layer("lstm", INPUTS, LARGE, weight_dropout=weight_dropout)(torch.randn(3, 16, INPUTS))
     nodes = [outputs.grad_fn]
     for node in nodes:
         nodes += [before for before, _ in node.next_functions if before is not None] if node is not None else []

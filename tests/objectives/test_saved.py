@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -338,7 +339,8 @@ class TestFiles:
 
     def test_the_card_says_how_it_was_made(self, trained: Trained) -> None:
         card = trained.model.card
-        assert card["versions"] == {"hpsearch": hpsearch.__version__, "torch": torch.__version__}
+        versions = {"hpsearch": hpsearch.__version__, "torch": torch.__version__, "numba": numba.__version__}
+        assert card["versions"] == versions
         assert card["trial"] == {"number": 0, "attempt": 1}
         assert card["metrics"] == trained.metrics
         assert (card["seed"], card["parameters"]["dataset"]) == (3, "classes.npz")

@@ -18,6 +18,7 @@ from hpsearch.objectives.rnn.data.scalers import Scaler
 from hpsearch.objectives.rnn.data.sequences import Sequences
 from hpsearch.objectives.rnn.network.architecture import Architecture
 from hpsearch.objectives.rnn.network.model import SequenceModel
+from hpsearch.objectives.rnn.network.native import numba_version
 from hpsearch.objectives.rnn.training.checkpoint import Weights, write_file
 from hpsearch.objectives.rnn.training.runs import Runs
 from hpsearch.trials import Metrics
@@ -55,7 +56,7 @@ def save_model(runs: Runs, options: Mapping[str, Any], metrics: Metrics, context
         "start_from_sha256": runs.start_digest,
         "seed": context.seed,
         "trial": {"number": context.number, "attempt": context.attempt},
-        "versions": {"hpsearch": __version__, "torch": str(torch.__version__)},
+        "versions": _versions(runs),
         "metrics": dict(metrics),
     }
     weights = {name: value.cpu().contiguous() for name, value in runs.best.items()}
@@ -63,6 +64,14 @@ def save_model(runs: Runs, options: Mapping[str, Any], metrics: Metrics, context
         path = context.workspace / name
         write_file(path, content)
         context.save_artifact(name, path)
+
+
+def _versions(runs: Runs) -> dict[str, str]:
+    """Of all that the numbers depend on."""
+    found = {"hpsearch": __version__, "torch": str(torch.__version__)}
+    network = runs.architecture
+    numba = numba_version(network.cell, network.units) if runs.best_run.device.type == "cpu" else None
+    return found if numba is None else found | {"numba": numba}
 
 
 def _seen_categories(train: Sequences) -> list[list[int]]:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from hpsearch.objectives.rnn.network.fused import fused_layer
+from hpsearch.objectives.rnn.network.native import is_faster, is_usable, native_layer
 
 State = Tensor | tuple[Tensor, Tensor]
 """As torch's modules have it: [1, batch, units], and for an LSTM a second one, the cell's."""
@@ -39,8 +40,8 @@ def recurrent_layer(
 
 class RecurrentLayer(nn.RNNBase):
     """Has the parameters of torch's modules, so that weights move to these and back, and computes by what is fastest:
-    on a CPU `fused`, but an LSTM by torch's oneDNN (which packed sequences do not get), on a GPU torch's cuDNN. Traced
-    or exported it is torch's own operation everywhere."""
+    on a CPU `native` where the layer is small, else `fused`, but an LSTM by torch's oneDNN (which packed sequences do
+    not get), on a GPU torch's cuDNN. Traced or exported it is torch's own operation everywhere."""
 
     weight_ih_l0: Tensor
     weight_hh_l0: Tensor
@@ -57,6 +58,8 @@ class RecurrentLayer(nn.RNNBase):
         sequences go on. The first one is zero by default."""
         recurrent = self._recurrent_weight()
         weights = [self.weight_ih_l0, recurrent, self.bias_ih_l0, self.bias_hh_l0]
+        if self._is_native(values, recurrent):
+            return self._by_native(values, state, weights)
         if state is None:
             zeros = values.new_zeros(1, values.shape[0], self.hidden_size)
             state = (zeros, zeros) if self.cell == "lstm" else zeros
@@ -74,14 +77,34 @@ class RecurrentLayer(nn.RNNBase):
             return self.weight_hh_l0
         return nn.functional.dropout(self.weight_hh_l0, self.weight_dropout)
 
+    def _by_native(self, values: Tensor, state: State | None, weights: list[Tensor]) -> tuple[Tensor, State]:
+        states = () if state is None else state if isinstance(state, tuple) else (state,)
+        self.check_input(values, None)
+        for each in states:
+            self.check_forward_args(values, each, None)
+        outputs, *last = native_layer(self.cell, values, states, weights)
+        return outputs, (last[0] if self.cell != "lstm" else (last[0], last[1]))
+
+    def _is_native(self, values: Tensor, weight: Tensor) -> bool:
+        return (
+            _is_on_cpu(values)
+            and values.dtype is weight.dtype is torch.float32
+            and values.dim() == 3
+            and is_faster(self.cell, self.hidden_size, *values.shape[:2])
+            and is_usable(self.cell)
+        )
+
     def _is_fused(self, values: Tensor) -> bool:
         return (
             self.cell in FUSED_CELLS
-            and values.device.type == "cpu"
-            and not torch.is_autocast_enabled("cpu")
-            and not _is_exported()
+            and _is_on_cpu(values)
             and values.shape[1] >= (FUSED_STEPS if torch.is_grad_enabled() else FUSED_STEPS_OF_INFERENCE)
         )
+
+
+def _is_on_cpu(values: Tensor) -> bool:
+    """Where layers of ours may take torch's place."""
+    return values.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and not _is_exported()
 
 
 def _is_exported() -> bool:

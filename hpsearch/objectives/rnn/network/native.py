@@ -1,0 +1,174 @@
+"""Recurrent layers by `kernels`, as torch's autograd sees them; and where these can be used and are faster."""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+logger = logging.getLogger("hpsearch.objectives.rnn")
+
+NATIVE_UNITS = {"lstm": 96, "gru": 128}
+"""So many at most: of more, torch's products make up for what surrounds them."""
+ALWAYS_UNITS, FEW_SEQUENCES = 96, 32
+"""Of more units than the first number, batches of no more sequences than the second."""
+NATIVE_CELLS = tuple(NATIVE_UNITS)
+Array = np.ndarray[Any, np.dtype[Any]]
+_NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
+
+
+def native_layer(cell: str, values: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """One layer of `lstm` or `gru`, as torch's function of that name has it.
+
+    From [batch, steps, inputs] and first states [1, batch, units], of an LSTM the hidden and the cells', none for
+    zeros, to the hidden states [batch, steps, units] and the last of each. The weights are those of torch's modules,
+    in their order. All are float32, or all float64, on the CPU, not empty, and get gradients, but no second ones.
+    Without gradients (`torch.no_grad`, `torch.inference_mode`) nothing is saved. `is_usable` says whether this can be
+    called.
+    """
+    if torch.is_grad_enabled():
+        return _Native.apply(cell, values, *weights, *states)  # type: ignore[no-any-return,no-untyped-call]
+    return _forward(cell, values, weights, states, is_kept=False)[0]
+
+
+def is_small(cell: str, units: int) -> bool:
+    """Whether the kernels may be faster than what a layer takes otherwise."""
+    return units <= NATIVE_UNITS.get(cell, 0)
+
+
+def is_faster(cell: str, units: int, batch: int, steps: int) -> bool:
+    """Whether they are: measured on batches of 1, 16, 32 and 128 sequences of 8, 30, 50 and 100 steps, in float32 on
+    one thread, training and inference (`tests/benchmarks/layers.py`)."""
+    is_narrow = units <= ALWAYS_UNITS or batch <= FEW_SEQUENCES
+    return steps > 0 and batch > 0 and is_narrow and is_small(cell, units)
+
+
+@cache
+def is_usable(cell: str) -> bool:
+    """Whether the kernels of this cell run here: numba is installed, and compiles them.
+
+    The first answer in a process takes as long as that: a part of a second where numba's cache on disk has them,
+    else some seconds. Why not, where numba is there, is logged.
+    """
+    if cell not in NATIVE_CELLS or find_spec("numba") is None:
+        return False
+    try:
+        import numba
+
+        if numba.config.DISABLE_JIT:
+            return False
+        _try(cell)
+    except Exception:  # whatever a compiler, its cache and its libraries may raise: torch does the same work
+        logger.warning("numba does not compile the kernels of %s: torch runs these layers", cell, exc_info=True)
+        return False
+    return True
+
+
+def numba_version(cell: str, units: Iterable[int]) -> str | None:
+    """Whose kernels layers of these units run by on the CPU; None where they run without."""
+    if not (any(is_small(cell, each) for each in units) and is_usable(cell)):
+        return None
+    from numba import __version__
+
+    return str(__version__)
+
+
+@torch.enable_grad()
+def _try(cell: str) -> None:
+    """Forwards and backwards, so that all is compiled."""
+    gates = 4 if cell == "lstm" else 3
+    values = torch.zeros(1, 1, 1, requires_grad=True)
+    weights = [torch.zeros(gates, 1), torch.zeros(gates, 1), torch.zeros(gates), torch.zeros(gates)]
+    native_layer(cell, values, [], weights)[0].sum().backward()  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kernels:
+    """A cell's."""
+
+    forward: Callable[..., None]
+    backward: Callable[..., None]
+    states: int
+    """An LSTM has two."""
+    blocks: int
+    """Of numbers that are kept of a step: see `kernels`."""
+    lanes: int
+
+
+@cache
+def _kernels(cell: str) -> _Kernels:
+    from hpsearch.objectives.rnn.network import kernels
+
+    if cell == "lstm":
+        return _Kernels(kernels.lstm_forward, kernels.lstm_backward, 2, 7, kernels.LANES)
+    return _Kernels(kernels.gru_forward, kernels.gru_backward, 1, 5, kernels.LANES)
+
+
+class _Native(Function):
+    """Cell, values, weights, states to outputs and last states."""
+
+    @staticmethod
+    def forward(ctx: Any, cell: str, values: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+        weights = others[:4]
+        results, kept = _forward(cell, values, weights, others[4:], is_kept=True)
+        ctx.cell, ctx.kept, ctx.shape = cell, kept, values.shape
+        ctx.weight_shapes = [weight.shape for weight in weights]
+        ctx.save_for_backward(*weights[:2])
+        ctx.set_materialize_grads(False)
+        return results
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, outputs: Tensor | None, *last: Tensor | None) -> tuple[Tensor | None, ...]:
+        weight_ih, weight_hh = ctx.saved_tensors
+        weight_ih, weight_hh = weight_ih.contiguous(), weight_hh.contiguous()
+        (batch, steps, features), units = ctx.shape, weight_hh.shape[1]
+        by_last = [None if grad is None else grad.contiguous() for grad in last]
+        by_values = _steps_first(weight_hh, batch, steps, features) if ctx.needs_input_grad[1] else None
+        by_states = [weight_hh.new_empty(1, batch, units) if needed else None for needed in ctx.needs_input_grad[6:]]
+        by_weights = [weight_hh.new_empty(shape) for shape in ctx.weight_shapes]
+        outer = (0, 0, 0, 0) if outputs is None else (outputs.data_ptr(), *outputs.stride())
+        found = [*by_last, weight_ih, weight_hh, by_values, *(by_states or [None] * len(last)), *by_weights]
+        addresses = [0 if tensor is None else tensor.data_ptr() for tensor in found]
+        _kernels(ctx.cell).backward(ctx.kept, batch, steps, features, units, *outer, *addresses)
+        return None, by_values, *by_weights, *by_states
+
+
+def _forward(
+    cell: str, values: Tensor, weights: Sequence[Tensor], states: Sequence[Tensor], *, is_kept: bool
+) -> tuple[tuple[Tensor, ...], Array]:
+    """Outputs and last states; and what the backward pass needs, if it is kept."""
+    (batch, steps, features), units, kind = values.shape, weights[1].shape[1], values.dtype
+    kernels = _kernels(cell)
+    if values.stride(2) != 1:
+        values = values.contiguous()
+    read = [each.contiguous() for each in (*states, *weights)]
+    for each in read:
+        if each.dtype is not kind:
+            raise TypeError(f"values are {kind}, and so must be states and weights, but one is {each.dtype}")
+    last = [values.new_empty(1, batch, units) for _ in range(kernels.states)]
+    outputs = _steps_first(values, batch, steps, units)
+    kept_steps = steps if is_kept else 1
+    blocks = kernels.blocks * kept_steps + kernels.states
+    width = -(-units // kernels.lanes) * kernels.lanes
+    kept = np.empty(batch * (blocks * width + kept_steps * features), _NUMPY[kind])
+    by_batch, by_step, _ = values.stride()
+    addresses = [each.data_ptr() for each in (*read, outputs, *last)]
+    first = [] if states else [0] * kernels.states
+    kernels.forward(
+        kept, batch, steps, features, units, is_kept, values.data_ptr(), by_batch, by_step, *first, *addresses
+    )
+    return (outputs, *last), kept
+
+
+def _steps_first(like: Tensor, batch: int, steps: int, width: int) -> Tensor:
+    """[batch, steps, width], in memory step after step: so the next layer wants it."""
+    shape = (batch, steps, width)
+    return like.new_empty_strided(shape, (width, batch * width, 1))
