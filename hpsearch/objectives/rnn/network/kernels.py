@@ -295,13 +295,6 @@ def _to_tanh(values: Array) -> None:
         values[k] = _tanh(values[k])
 
 
-@_part
-def _to_relu(values: Array) -> None:
-    zero = values.dtype.type(0)
-    for k in range(values.size):
-        values[k] = zero if values[k] < zero else values[k]
-
-
 # --- memory ----------------------------------------------------------------------------------------------------------
 
 

@@ -45,7 +45,7 @@ def is_small(cell: str, units: int) -> bool:
 
 def is_faster(cell: str, units: int, batch: int, steps: int) -> bool:
     """Whether they are: measured on batches of 1, 16, 32 and 128 sequences of 8, 30, 50 and 100 steps, in float32 on
-    one thread, training and inference (`tests/benchmarks/layers.py`)."""
+    one thread, training and inference; `tests/benchmarks/layers.py` shows where."""
     is_narrow = units <= ALWAYS_UNITS or batch <= FEW_SEQUENCES
     return steps > 0 and batch > 0 and is_narrow and is_small(cell, units)
 
