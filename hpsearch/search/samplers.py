@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hpsearch.automatic import sampler_of
-from hpsearch.search import brute_force, cma_es, feasible, genetic, gp, grid, quasi_random, tpe
+from hpsearch.search import brute_force, cma_es, feasible, genetic, gp, grid, heeding, quasi_random, tpe
 from hpsearch.search.chance import random_points, seed_of
 from hpsearch.search.history import History
 from hpsearch.search.space import Floats
@@ -90,7 +90,7 @@ def _is_informed(history: History, startup_trials: int) -> bool:
 
 def _by_tpe(history: History, options: TPESampler, number: int, settled: Parameters, count: int) -> list[Floats]:
     if not _is_informed(history, options.startup_trials):
-        return _by_chance(history, options.startup, number, count)
+        return heeding.begun(history, number, _by_chance(history, options.startup, number, count))
     points = random_points(history, number, count)
     history.space.settle(points, settled)
     dimensions = history.space.dimensions

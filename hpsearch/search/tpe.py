@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hpsearch.search.beliefs import strength_of
 from hpsearch.search.feasible import is_feasible
 from hpsearch.search.fronts import by_fronts, contributions
+from hpsearch.search.heeding import heeded
 from hpsearch.search.history import History
 from hpsearch.search.parzen import ParzenEstimator, recency_weights
 from hpsearch.search.space import Dimension, Flags, Floats, Numbers
@@ -92,7 +93,15 @@ def _suggest_jointly(
         quantiles = np.full((len(candidates), len(history.space)), 0.5)
         quantiles[:, group] = rng.random(candidates.shape)
         candidates[following] = history.space.points_at(history.beliefs.drawn(quantiles))[following][:, group]
+    advice = heeded(history) if history.knowledge else np.empty(0)
+    if advice.any():
+        following = rng.random(len(candidates)) < advice.sum() / (advice.sum() + 1)
+        moved = candidates[following]
+        history.knowledge.draw(advice, rng, moved, group)
+        candidates[following] = moved
     ratio = below.log_density(candidates)
+    if advice.any():
+        ratio += history.knowledge.advice(advice, candidates, group)
     if weight:
         columns = {index: column for column, index in enumerate(group)}
         ratio += weight * history.beliefs.log_density(candidates, columns)

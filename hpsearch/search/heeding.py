@@ -1,0 +1,68 @@
+"""How much a sampler heeds earlier studies and the first trials, which begin where these point."""
+
+import numpy as np
+
+from hpsearch.search.chance import seed_of
+from hpsearch.search.earlier import COMPARED, tau, weights_of
+from hpsearch.search.ended import Ended
+from hpsearch.search.history import History
+from hpsearch.search.space import Floats, Numbers
+
+CANDIDATES = 8
+"""Points drawn where earlier studies were good, of which a first trial takes the best."""
+_MEMORY = "earlier"
+
+
+def heeded(history: History) -> Floats:
+    """How much each earlier study is heeded now [studies]: together at most 1, as much as the own model."""
+    numbers = np.sort(np.concatenate([history.complete(), history.pruned(), history.diverged()]))
+    compared = numbers[:COMPARED]
+    ranks = _ended(history, compared).ranks()
+    taus = [tau(scores, -ranks) for scores in _scores(history, compared)]
+    return weights_of(taus, len(compared), len(numbers))
+
+
+def _scores(history: History, numbers: Numbers) -> Floats:
+    """What each earlier study says of trials [studies, trials]; of each trial reckoned once."""
+    known: dict[int, Floats] = history.memory.setdefault(_MEMORY, {})
+    new = [number for number in numbers.tolist() if number not in known]
+    if new:
+        scores = history.knowledge.scores(history.points[new], range(len(history.space)))
+        known.update(zip(new, scores.T, strict=True))
+    nothing = np.empty((len(history.knowledge.studies), 0))
+    return np.stack([known[number] for number in numbers.tolist()], axis=1) if len(numbers) else nothing
+
+
+def _ended(history: History, numbers: Numbers) -> Ended:
+    return Ended(
+        numbers=numbers,
+        losses=history.losses[numbers],
+        pruned=np.isin(numbers, history.pruned()),
+        infeasible=np.asarray((history.violations[numbers] > 0).any(axis=1)),
+        last_steps=history.last_steps[numbers],
+        last_losses=history.last_losses[numbers],
+    )
+
+
+def begun(history: History, number: int, points: list[Floats]) -> list[Floats]:
+    """Points of the first trials, from `number` on: as large a share of them as earlier studies are heeded is moved to
+    where these were good."""
+    weights = heeded(history) if history.knowledge else np.zeros(0)
+    if not weights.any():
+        return points
+    found = []
+    for turn, point in enumerate(points):
+        rng = np.random.default_rng([seed_of(history.spec, number + turn), 0x6561726C])
+        found.append(_advised(history, weights, rng, point) if rng.random() < weights.sum() else point)
+    return found
+
+
+def _advised(history: History, weights: Floats, rng: np.random.Generator, point: Floats) -> Floats:
+    candidates = np.tile(point, (CANDIDATES, 1))
+    for group in history.space.groups:
+        moved = candidates[:, group]
+        history.knowledge.draw(weights, rng, moved, group)
+        candidates[:, group] = moved
+    candidates = history.space.without_inactive(candidates)
+    best = np.argmax(history.knowledge.advice(weights, candidates, range(len(history.space))))
+    return np.where(np.isnan(candidates[best]), point, candidates[best])
