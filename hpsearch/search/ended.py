@@ -37,6 +37,17 @@ class Ended:
         _, places, counts = np.unique(keys, axis=1, return_inverse=True, return_counts=True)
         return np.asarray((np.cumsum(counts) - (counts + 1) / 2)[places.reshape(-1)])
 
+    def chosen(self, best: int, others: int) -> tuple[Numbers, Floats]:
+        """The places of the best trials, from the best on, and of an even choice of the others, so many each; and of
+        each the share of all that were better, equals taken in the middle."""
+        shares = (self.ranks() + 0.5) / max(len(self.numbers), 1)
+        order = np.argsort(shares, kind="stable")
+        rest = order[best:]
+        if len(rest) > others:
+            rest = rest[np.linspace(0, len(rest) - 1, others).astype(np.intp)]
+        places = np.concatenate([order[:best], rest])
+        return places, shares[places]
+
 
 def ended_in(table: Table, first: int | None = None) -> Ended:
     """The trials of a table that ended with something to learn from, by number; the first so many, where that is

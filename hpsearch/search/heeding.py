@@ -17,7 +17,7 @@ def heeded(history: History) -> Floats:
     """How much each earlier study is heeded now [studies]: together at most 1, as much as the own model."""
     numbers = np.sort(np.concatenate([history.complete(), history.pruned(), history.diverged()]))
     compared = numbers[:COMPARED]
-    ranks = _ended(history, compared).ranks()
+    ranks = ended_of(history, compared).ranks()
     taus = [tau(scores, -ranks) for scores in _scores(history, compared)]
     return weights_of(taus, len(compared), len(numbers))
 
@@ -33,7 +33,8 @@ def _scores(history: History, numbers: Numbers) -> Floats:
     return np.stack([known[number] for number in numbers.tolist()], axis=1) if len(numbers) else nothing
 
 
-def _ended(history: History, numbers: Numbers) -> Ended:
+def ended_of(history: History, numbers: Numbers) -> Ended:
+    """How these trials ended."""
     return Ended(
         numbers=numbers,
         losses=history.losses[numbers],

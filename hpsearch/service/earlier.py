@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from hpsearch.automatic import sampler_of
 from hpsearch.earlier import Agreement, Found
 from hpsearch.errors import Fault, InvalidSpec
 from hpsearch.search.earlier import COMPARED, FEWEST, MOST_BEST, MOST_OTHERS, EarlierStudy, Knowledge, tau, weights_of
 from hpsearch.search.ended import ended_in
-from hpsearch.search.space import Numbers, Space
+from hpsearch.search.space import Space
 from hpsearch.search.table import Table
 from hpsearch.service.tables import Tables
 from hpsearch.spec import StudySpec, TPESampler
@@ -56,26 +54,16 @@ def _found(database: Database, tables: Tables, name: str, path: str) -> Found | 
 
 def _in_table(database: Database, study: Study, table: Table) -> Found:
     ended = ended_in(table)
-    shares = (ended.ranks() + 0.5) / max(len(ended.numbers), 1)
-    chosen = _chosen(np.argsort(shares, kind="stable"))
+    chosen, shares = ended.chosen(MOST_BEST, MOST_OTHERS)
     numbers = [int(number) for number in ended.numbers[chosen]]
     with database.read() as tx:
         trials = {trial.number: trial for trial in outcomes.trials_of(tx, study, numbers)}
-    there = [place for place, number in zip(chosen, numbers, strict=True) if number in trials]
     return Found(
         study=study.name,
         trials=len(ended.numbers),
-        configurations=tuple(dict(trials[int(ended.numbers[place])].parameters) for place in there),
-        shares=tuple(float(shares[place]) for place in there),
+        configurations=tuple(dict(trials[number].parameters) for number in numbers if number in trials),
+        shares=tuple(share for number, share in zip(numbers, shares.tolist(), strict=True) if number in trials),
     )
-
-
-def _chosen(order: Numbers) -> Numbers:
-    """The best, and an even choice of the others."""
-    best, others = order[:MOST_BEST], order[MOST_BEST:]
-    if len(others) > MOST_OTHERS:
-        others = others[np.linspace(0, len(others) - 1, MOST_OTHERS).astype(np.intp)]
-    return np.concatenate([best, others])
 
 
 def _problems(found: Found, space: Space) -> Iterator[str]:
