@@ -38,6 +38,10 @@ PRIOR_TAU, PRIOR_TRIALS = 0.5, 5.0
 """What is thought of an earlier study before the first trial, and how many trials that thought outweighs."""
 STRENGTH = 20.0
 """Own trials until an earlier study counts half."""
+FORGOTTEN = 1000
+"""Own trials after which none counts, or costs time, any more."""
+_NOTHING = object()
+_ENDLESS = 1e300
 
 
 class EarlierStudy:
@@ -46,77 +50,86 @@ class EarlierStudy:
     def __init__(self, found: Found, space: Space) -> None:
         self.found = found
         self._dimensions = space.dimensions
-        self._points = points_of(found.configurations, space)
+        points = points_of(found.configurations, space)
         self.known = [
             index
             for index, dimension in enumerate(space.dimensions)
-            if not dimension.single and (~np.isnan(self._points[:, index])).sum() >= FEWEST
+            if not dimension.single and (~np.isnan(points[:, index])).sum() >= FEWEST
         ]
         """Dimensions of which it says something."""
-        good = min(math.ceil(GOOD_SHARE * found.trials), MOST_GOOD, len(self._points))
-        self._good = self._points[:good]
-        self._kernels: dict[tuple[int, ...], ParzenEstimator] = {}
-        covariance = self._covariance(self._points, self.known, self.known)
+        self._good = points[: min(math.ceil(GOOD_SHARE * found.trials), MOST_GOOD)]
+        self._places = _places(points, space.dimensions, np.inf)
+        everywhere = _places(points, space.dimensions, -np.inf)
+        covariance = self._covariance(everywhere, range(len(space)))
         covariance[np.diag_indices_from(covariance)] += NOISE
         self._coefficients = np.linalg.solve(covariance, ndtri(np.array(found.shares)))
 
-    def _covariance(self, points: Floats, columns: Sequence[int], dimensions: Sequence[int]) -> Floats:
-        """[points, trials], as far as these dimensions make it up; they are in these columns."""
-        total = np.zeros((len(points), len(self._points)))
-        for column, index in zip(columns, dimensions, strict=True):
-            one, other = points[:, column, None], self._points[None, :, index]
-            dimension = self._dimensions[index]
-            if dimension.nominal:
-                alike = (one == other).astype(float)
-            else:
-                distance = (dimension.cell_shares(one) - dimension.cell_shares(other)) / LENGTH
-                alike = np.exp(-0.5 * distance * distance)
-            total += np.nan_to_num(alike)  # what is not there says nothing
+    def _covariance(self, places: Floats, dimensions: Sequence[int]) -> Floats:
+        """[points, trials], as far as these dimensions, the columns, make it up. What is not there says nothing."""
+        total = np.zeros((len(places), len(self._places)))
+        for column, index in enumerate(dimensions):
+            if index in self.known:
+                one, other = places[:, column, None], self._places[None, :, index]
+                if self._dimensions[index].nominal:
+                    total += one == other
+                else:
+                    distance = (one - other) / LENGTH
+                    total += np.exp(-0.5 * distance * distance)
         return total / max(len(self.known), 1)
 
-    def scores(self, points: Floats, dimensions: Sequence[int]) -> Floats:
-        """How good points [points, dimensions] are in these dimensions: the normal score of the rank, more being
-        better, 0 where nothing is known."""
-        shared = [(column, index) for column, index in enumerate(dimensions) if index in self.known]
-        columns, known = [column for column, _ in shared], [index for _, index in shared]
-        return -self._covariance(points, columns, known) @ self._coefficients
+    def scores(self, places: Floats, dimensions: Sequence[int]) -> Floats:
+        """How good points are in these dimensions, by their places [points, dimensions]: the normal score of the rank,
+        more being better, 0 where nothing is known."""
+        return -self._covariance(places, dimensions) @ self._coefficients
 
-    def draw(self, rng: np.random.Generator, points: Floats, dimensions: Sequence[int]) -> None:
-        """Move points [points, dimensions] to where its good trials are, as far as it knows these dimensions."""
+    def drawn(self, rng: np.random.Generator, points: Floats, dimensions: Sequence[int]) -> Floats:
+        """Points [points, dimensions], moved to where its good trials are, as far as it knows these dimensions."""
         columns = [column for column, index in enumerate(dimensions) if index in self.known]
-        if not columns:
-            return
         known = [dimensions[column] for column in columns]
         good = self._good[:, known]
         good = good[~np.isnan(good).any(axis=1)]
-        estimator = ParzenEstimator([self._dimensions[index] for index in known], good, np.ones(len(good)))
-        points[:, columns] = estimator.sample(rng, len(points))
+        moved = points.copy()
+        if columns and len(points):
+            estimator = ParzenEstimator([self._dimensions[index] for index in known], good, np.ones(len(good)))
+            moved[:, columns] = estimator.sample(rng, len(points))
+        return moved
 
 
 class Knowledge:
     """Earlier studies in a space; false without any."""
 
     def __init__(self, earlier: Sequence[Found], space: Space) -> None:
+        self._dimensions = space.dimensions
         self.studies = [EarlierStudy(found, space) for found in earlier]
 
     def __bool__(self) -> bool:
         return bool(self.studies)
 
     def scores(self, points: Floats, dimensions: Sequence[int]) -> Floats:
-        """By each [studies, points]."""
-        return np.array([study.scores(points, dimensions) for study in self.studies])
+        """What each says [studies, points] of points [points, dimensions]. What is NaN does not count."""
+        places = _places(points, [self._dimensions[index] for index in dimensions], -np.inf)
+        return np.array([study.scores(places, dimensions) for study in self.studies])
 
     def advice(self, weights: Floats, points: Floats, dimensions: Sequence[int]) -> Floats:
         """By all of them, to be added to a log ratio of densities."""
         return np.asarray(GAIN * weights @ self.scores(points, dimensions))
 
-    def draw(self, weights: Floats, rng: np.random.Generator, points: Floats, dimensions: Sequence[int]) -> None:
-        """Move each point to where good trials of one of the studies are, which is drawn by the weights."""
-        chosen = rng.choice(len(weights), size=len(points), p=weights / weights.sum())
+    def drawn(self, weights: Floats, rng: np.random.Generator, points: Floats, dimensions: Sequence[int]) -> Floats:
+        """Points [points, dimensions], each moved to where good trials of one of the studies are, which is drawn by the
+        weights."""
+        chosen, points = rng.choice(len(weights), size=len(points), p=weights / weights.sum()), points.copy()
         for place, study in enumerate(self.studies):
-            moved = points[chosen == place]
-            study.draw(rng, moved, dimensions)
-            points[chosen == place] = moved
+            points[chosen == place] = study.drawn(rng, points[chosen == place], dimensions)
+        return points
+
+
+def _places(points: Floats, dimensions: Sequence[Dimension], nowhere: float) -> Floats:
+    """Where points [points, dimensions] are on each scale, from 0 to 1; infinitely far away where they are NaN."""
+    places = np.full(points.shape, nowhere)
+    for column, dimension in enumerate(dimensions):
+        there = ~np.isnan(points[:, column])
+        places[there, column] = dimension.cell_shares(points[there, column])
+    return places
 
 
 def tau(one: Floats, other: Floats) -> float | None:
@@ -130,6 +143,8 @@ def tau(one: Floats, other: Floats) -> float | None:
 def weights_of(taus: Sequence[float | None], compared: int, told: int) -> Floats:
     """How much each study is heeded, from how it agrees with `compared` trials, after `told` ones; together at most 1.
     Several that say the same count as one."""
+    if told > FORGOTTEN:
+        return np.zeros(len(taus))
     found = np.array([0.0 if item is None else item for item in taus])
     trust = np.maximum((PRIOR_TAU * PRIOR_TRIALS + found * compared) / (PRIOR_TRIALS + compared), 0.0)
     return np.asarray(trust * trust / max(float(trust.sum()), 1e-12) * STRENGTH / (STRENGTH + told))
@@ -138,20 +153,28 @@ def weights_of(taus: Sequence[float | None], compared: int, told: int) -> Floats
 def points_of(configurations: Sequence[Parameters], space: Space) -> Floats:
     """Coordinates [configurations, dimensions] of another study's configurations. Numbers move to the nearest value
     there is here; NaN is what is out of the range, or no choice, or not there."""
-    points = np.full((len(configurations), len(space)), np.nan)
-    for row, parameters in enumerate(configurations):
-        for index, dimension in enumerate(space.dimensions):
-            if dimension.name in parameters:
-                points[row, index] = _coordinate(dimension, parameters[dimension.name])
-    return points
+    columns = [
+        _coordinates(dimension, [parameters.get(dimension.name, _NOTHING) for parameters in configurations])
+        for dimension in space.dimensions
+    ]
+    return np.stack(columns, axis=1) if columns else np.empty((len(configurations), 0))
 
 
-def _coordinate(dimension: Dimension, value: Scalar) -> float:
+def _coordinates(dimension: Dimension, values: Sequence[object]) -> Floats:
     if dimension.choices is not None:
-        place = dimension.coordinate(value)
-        return place if place == place and same_value(dimension.choices[int(place)], value) else math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float) or (dimension.log and value <= 0):
-        return math.nan
-    scaled = dimension.scaled(np.array([float(value)]))
-    low, high = dimension.bounds
-    return float(dimension.snapped(scaled)[0]) if low <= scaled[0] <= high else math.nan
+        known: dict[object, int] = {choice: place for place, choice in enumerate(dimension.choices)}
+        return np.array([_place(dimension.choices, known.get(value), value) for value in values], dtype=np.float64)
+    numbers = np.array([value if _is_number(value) else math.nan for value in values], dtype=np.float64)
+    if dimension.log:
+        numbers[numbers <= 0] = math.nan
+    scaled, (low, high) = dimension.scaled(numbers), dimension.bounds
+    return np.where((scaled >= low) & (scaled <= high), dimension.snapped(scaled), math.nan)
+
+
+def _place(choices: Sequence[Scalar], place: int | None, value: object) -> float:
+    """Of a value among choices, where 1 is 1.0, but not true."""
+    return math.nan if place is None or not same_value(choices[place], value) else float(place)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _ENDLESS

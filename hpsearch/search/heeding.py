@@ -1,9 +1,9 @@
-"""How much a sampler heeds earlier studies and the first trials, which begin where these point."""
+"""How much a sampler heeds earlier studies, and the first trials, which begin where these point."""
 
 import numpy as np
 
 from hpsearch.search.chance import seed_of
-from hpsearch.search.earlier import COMPARED, tau, weights_of
+from hpsearch.search.earlier import COMPARED, FORGOTTEN, tau, weights_of
 from hpsearch.search.ended import Ended
 from hpsearch.search.history import History
 from hpsearch.search.space import Floats, Numbers
@@ -16,6 +16,8 @@ _MEMORY = "earlier"
 def heeded(history: History) -> Floats:
     """How much each earlier study is heeded now [studies]: together at most 1, as much as the own model."""
     numbers = np.sort(np.concatenate([history.complete(), history.pruned(), history.diverged()]))
+    if len(numbers) > FORGOTTEN:
+        return np.zeros(len(history.knowledge.studies))
     compared = numbers[:COMPARED]
     ranks = ended_of(history, compared).ranks()
     taus = [tau(scores, -ranks) for scores in _scores(history, compared)]
@@ -61,9 +63,7 @@ def begun(history: History, number: int, points: list[Floats]) -> list[Floats]:
 def _advised(history: History, weights: Floats, rng: np.random.Generator, point: Floats) -> Floats:
     candidates = np.tile(point, (CANDIDATES, 1))
     for group in history.space.groups:
-        moved = candidates[:, group]
-        history.knowledge.draw(weights, rng, moved, group)
-        candidates[:, group] = moved
+        candidates[:, group] = history.knowledge.drawn(weights, rng, candidates[:, group], group)
     candidates = history.space.without_inactive(candidates)
     best = np.argmax(history.knowledge.advice(weights, candidates, range(len(history.space))))
     return np.where(np.isnan(candidates[best]), point, candidates[best])

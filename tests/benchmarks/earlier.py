@@ -54,10 +54,7 @@ def main() -> None:
         source, target = map(task_of, pair.split(":"))
         regrets = np.array([_regrets(source, target, seed) for seed in range(given.seeds)])
         for place, known in enumerate(("nothing", "the earlier study", "the same, turned round")):
-            means = [
-                f"{mean:.3f} ± {_error(regrets[:, place, at]):.3f}" for at, mean in enumerate(regrets[:, place].mean(0))
-            ]
-            rows.append([source.name, target.name, known, *means])
+            rows.append([source.name, target.name, known, *map(_mean, regrets[:, place].T)])
     print_table(("earlier study", "study", "known", *(f"regret after {curves}" for curves in AFTER)), rows)
     print(f"mean and standard error over {given.seeds} seeds; after so many full curves")
 

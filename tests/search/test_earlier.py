@@ -115,7 +115,8 @@ def test_auto_makes_use_of_them_where_trials_are_few() -> None:
 @pytest.mark.parametrize(
     ("parameter", "values", "wanted"),
     [
-        ({"type": "float", "low": 0, "high": 1}, [0.25, 1, 1.5, -0.1, True, "0.5", None], [0.25, 1.0] + [None] * 5),
+        (UNIT, [0.25, 1, 1.5, -0.1, True, "0.5", None], [0.25, 1.0, None, None, None, None, None]),
+        (UNIT, [0, 10**400, math.inf], [0.0, None, None]),
         (RATE, [1e-4, 1, 2, 0, -1.0], [1e-4, 1.0, None, None, None]),
         ({"type": "float", "low": 0, "high": 0.9, "step": 0.3}, [0.3, 0.4, 0.95], [0.3, 0.3, 0.9]),
         ({"type": "int", "low": 1, "high": 8}, [1, 3.4, 8, 9, 0], [1, 3, 8, None, None]),
@@ -144,7 +145,7 @@ def test_what_only_one_study_searches_says_nothing() -> None:
     moved[:, 1] = 0.5
     np.testing.assert_array_equal(known.scores(points, [0, 1]), known.scores(moved, [0, 1]))
     assert not known.scores(points[:, 1:], [1]).any()
-    known.draw(np.ones(1), np.random.default_rng(1), moved, [0, 1])
+    moved = known.drawn(np.ones(1), np.random.default_rng(1), moved, [0, 1])
     assert (moved[:, 1] == 0.5).all()
     assert abs(np.median(moved[:, 0]) - 0.8) < 0.2
 
@@ -156,7 +157,7 @@ def test_a_range_that_only_meets_is_known_where_it_meets() -> None:
     assert earlier.EarlierStudy(before, space).known == [0, 1, 2, 3]
     points = space.points_at(np.random.default_rng(3).random((200, 4)))
     values = [bowl(space.parameters(point, {})) for point in points]
-    agreed = earlier.tau(earlier.EarlierStudy(before, space).scores(points, range(4)), -np.array(values))
+    agreed = earlier.tau(earlier.Knowledge([before], space).scores(points, range(4))[0], -np.array(values))
     assert agreed is not None
     assert agreed > 0.5
     apart = Space(study({"x": UNIT | {"low": 7, "high": 9}, "y": UNIT}).space)
@@ -207,7 +208,8 @@ def test_weights_follow_agreement_and_fade() -> None:
     few, more = (earlier.weights_of([0.9], compared, 20)[0] for compared in (2, 20))
     assert few < more  # a few trials may agree by chance …
     assert weight(0.9, 10) > weight(0.9, 50) > weight(0.9, 1000)  # … and many know more themselves
-    assert weight(0.9, 1000) < 0.02
+    assert weight(0.9, earlier.FORGOTTEN) < 0.02
+    assert weight(0.9, earlier.FORGOTTEN + 1) == 0.0
 
 
 def test_several_studies_that_say_the_same_count_as_one() -> None:
