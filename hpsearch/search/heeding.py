@@ -1,5 +1,7 @@
 """How much a sampler heeds earlier studies, and the first trials, which begin where these point."""
 
+from typing import Any
+
 import numpy as np
 
 from hpsearch.search.chance import seed_of
@@ -10,6 +12,8 @@ from hpsearch.search.space import Floats, Numbers
 
 CANDIDATES = 8
 """Points drawn where earlier studies were good, of which a first trial takes the best."""
+BY = {"by": "earlier"}
+"""What a trial's sampler attributes say where it followed an earlier study."""
 _MEMORY = "earlier"
 
 
@@ -47,17 +51,16 @@ def ended_of(history: History, numbers: Numbers) -> Ended:
     )
 
 
-def begun(history: History, number: int, points: list[Floats]) -> list[Floats]:
-    """Points of the first trials, from `number` on: as large a share of them as earlier studies are heeded is moved to
-    where these were good."""
+def begun(history: History, number: int, points: list[Floats]) -> tuple[list[Floats], list[dict[str, Any]]]:
+    """Points of the first trials, from `number` on, and what is to be remembered of them: as large a share as earlier
+    studies are heeded is moved to where these were good."""
     weights = heeded(history) if history.knowledge else np.zeros(0)
-    if not weights.any():
-        return points
-    found = []
-    for turn, point in enumerate(points):
+    found, remembered = list(points), [dict[str, Any]() for _ in points]
+    for turn, point in enumerate(points if weights.any() else ()):
         rng = np.random.default_rng([seed_of(history.spec, number + turn), 0x6561726C])
-        found.append(_advised(history, weights, rng, point) if rng.random() < weights.sum() else point)
-    return found
+        if rng.random() < weights.sum():
+            found[turn], remembered[turn] = _advised(history, weights, rng, point), dict(BY)
+    return found, remembered
 
 
 def _advised(history: History, weights: Floats, rng: np.random.Generator, point: Floats) -> Floats:

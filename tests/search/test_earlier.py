@@ -1,7 +1,7 @@
 """Earlier studies as knowledge: heeded where they agree, forgotten where they mislead, the same on every server."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,14 +60,17 @@ def searched(
     for number in range(trials):
         (suggestion,) = suggest(history, [{}])
         values.append(value(suggestion.parameters))
-        history.update([observation(number, suggestion.parameters, values[-1])])
+        history.update([observation(number, suggestion.parameters, values[-1], suggestion.sampler_attributes)])
     return history, values
 
 
-def observation(number: int, parameters: Parameters, value: float | None, **changes: Any) -> Observation:
+def observation(
+    number: int, parameters: Parameters, value: float | None, attributes: Mapping[str, Any] | None = None
+) -> Observation:
     state = TrialState.COMPLETE if value is not None else TrialState.FAILED
     values = None if value is None else [value]
-    return Observation(number, state, parameters, values, None, None, {}, number + 1, diverged=value is None, **changes)
+    diverged = value is None
+    return Observation(number, state, parameters, values, None, None, attributes or {}, number + 1, diverged=diverged)
 
 
 # --- the study file --------------------------------------------------------------------------------------------------
@@ -266,7 +269,7 @@ def test_one_worker_draws_the_same_again_and_so_does_a_server_that_starts_anew()
     known = [found(bowl), found(lambda item: -bowl(item), seed=1)]
     history, values = searched(shifted, known, 3, 30)
     told = [
-        observation(number, history.space.parameters(history.points[number], {}), value)
+        observation(number, history.space.parameters(history.points[number], {}), value, history.attributes.get(number))
         for number, value in enumerate(values)
     ]
     for number in (0, 1, 5, 9, 10, 11, 20, 29):
@@ -280,6 +283,15 @@ def test_a_study_without_earlier_ones_is_searched_as_ever() -> None:
     spec = study(seed=5)
     assert searched(bowl, [], 5, 20)[1] == searched(bowl, [], 5, 20)[1]
     assert not History(spec).knowledge
+
+
+def test_first_trials_that_followed_an_earlier_study_say_so() -> None:
+    agreeing, _ = searched(bowl, [found(bowl)], 1, 20)
+    assert 2 <= len(agreeing.attributes) <= 9
+    assert max(agreeing.attributes) < 10
+    assert set(map(str, agreeing.attributes.values())) == {str(heeding.BY)}
+    settled = History(study(), [found(bowl)])
+    assert not any(suggest(settled, [{"x": 0.5}])[0].sampler_attributes for _ in range(10))
 
 
 @pytest.mark.parametrize("multivariate", [True, False])
