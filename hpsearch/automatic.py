@@ -72,6 +72,10 @@ def _sampler_for(spec: StudySpec) -> tuple[SamplerSpec, str]:
     size, budget = configurations(spec.space, spec.limits), spec.budget.trials
     if size is not None and budget is not None and size <= budget:
         return BruteForceSampler(), f"brute_force: {budget} trials are enough for all {size} configurations"
+    if budget is not None and budget <= SMALL_BUDGET and spec.earlier:
+        return TPESampler(startup="quasi_random", rank_pruned_by="value"), (
+            f"tpe: {budget} trials are too few to learn from, but the earlier studies say where to begin"
+        )
     if budget is not None and budget <= SMALL_BUDGET:
         return QMCSampler(), f"qmc: {budget} trials are too few to learn from, so they are spread evenly"
     if not isinstance(pruner_of(spec), ASHAPruner):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from hpsearch.earlier import Agreement
 from hpsearch.trials import Trial, TrialState
 
 Method = Literal["ped_anova", "fanova", "shapley"]
@@ -106,6 +107,8 @@ class Summary:
     """Of all trials' last attempts together."""
     workers: int
     """How many had a part in it."""
+    earlier: tuple[Agreement, ...] = ()
+    """How well the earlier studies that it learns from agree with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

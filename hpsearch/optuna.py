@@ -61,7 +61,8 @@ def import_study(
             raise StudyExists(f"study {new_name or name!r} exists on the server")
 
         def create(spec: dict[str, Any]) -> int:
-            return client.create_study(spec).info.id
+            # what it knew of earlier studies stayed with its server: others may have their names here
+            return client.create_study({**spec, "earlier": []}).info.id
 
         count, state = moves.import_study(source, name, HttpPort(url, token), create, new_name or name, progress)
         if state == StudyState.STOPPED:

@@ -54,6 +54,10 @@ MOST_TRIALS = 10_000_000
 
 OF_ONE_METRIC = ("gp", "cmaes")
 """Samplers that cannot search several metrics."""
+TAKES_EARLIER = ("tpe", "auto")
+"""Samplers that learn from earlier studies."""
+MOST_EARLIER = 10
+"""Earlier studies that a study learns from."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -313,6 +317,10 @@ class StudySpec(_Part):
     """What must hold, over parameters and metrics: `hidden_units * hidden_layers <= 1024`, `validation_loss < 2`."""
     sampler: SamplerSpec = TPESampler()
     """What chooses the parameters of the next trial."""
+    earlier: Annotated[tuple[Name, ...], Field(max_length=MOST_EARLIER)] = ()
+    """Studies on this server whose trials the sampler takes as knowledge, as they are when this one is created: of
+    parameters of the same name, and by ranks alone, so that it may have been another data set or metric. Each counts by
+    how well it agrees with what this study finds, and ever less as that grows."""
     pruner: PrunerSpec = NoPruner()
     """What ends hopeless trials early."""
     budget: Annotated[Budget, Field(validate_default=True)] = Budget()
@@ -389,6 +397,27 @@ class StudySpec(_Part):
             problem = "cmaes needs at least two numbers to search that are always there; tpe does with less"
             raise _fault_at("sampler.name", problem)
         return sampler
+
+    @field_validator("earlier")
+    @classmethod
+    def _earlier_studies_can_be_used(cls, earlier: tuple[str, ...], info: Any) -> tuple[str, ...]:
+        sampler: SamplerSpec | None = info.data.get("sampler")
+        if earlier and _has_several(info):
+            raise _fault_at("earlier", "cannot be for several metrics: earlier studies are compared by one ranking")
+        if earlier and sampler is not None and sampler.name not in TAKES_EARLIER:
+            problem = f"cannot be: {sampler.name} learns from no earlier studies, but {' and '.join(TAKES_EARLIER)} do"
+            raise _fault_at("earlier", problem)
+        faults = [
+            Fault(
+                f"earlier.{position}",
+                f"{name!r} is {'there already' if name in earlier[:position] else 'this study itself'}",
+            )
+            for position, name in enumerate(earlier)
+            if name in earlier[:position] or name == info.data.get("name")
+        ]
+        if faults:
+            raise _faults_found(faults)
+        return earlier
 
     @field_validator("pruner")
     @classmethod

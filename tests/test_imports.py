@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "hpsearch"
 
 SPACES = {"parameters", "conditions", "expressions", "constraints", "grids", "priors"}
-OTHERS = {"pruner_spec", "automatic", "insights", "optuna_port", "confirmation"}
+OTHERS = {"pruner_spec", "automatic", "earlier", "insights", "optuna_port", "confirmation"}
 VALUES = {"errors", "trials", "spec", "studies", "gateway"} | SPACES | OTHERS
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
@@ -29,7 +29,8 @@ ALLOWED: dict[str, set[str]] = {
     "studies": {"errors", "spec", "automatic", "trials", "confirmation"},
     "gateway": {"errors", "spec", "trials", "objectives"},
     "optuna_port": {"trials"},
-    "insights": {"trials"},
+    "earlier": {"trials"},
+    "insights": {"trials", "earlier"},
     "objectives": {"errors", "trials", "expressions"},
     "search": {"errors", "spec", "trials"} | SPACES | OTHERS,
     "optuna": VALUES | {"search", "client"},

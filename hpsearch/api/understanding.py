@@ -54,7 +54,7 @@ async def summary(
     count: Annotated[int, Query(ge=1, le=100, description="Best trials.")] = 10,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """The best trials and how the others ended, with an `ETag`."""
+    """The best trials, how the others ended and how well earlier studies agree, with an `ETag`."""
 
     def find() -> tuple[int, bytes]:
         found = service.understanding.summary(study, count)

@@ -73,6 +73,7 @@ def list_studies(server: ServerUrl = None, token: Token = None, as_json: AsJson 
 def show(name: StudyName, server: ServerUrl = None, token: Token = None, as_json: AsJson = False) -> None:
     """Show a study and its progress."""
     from hpsearch.cli.connection import connect
+    from hpsearch.cli.understanding import say_earlier
 
     with connect(server, token) as client:
         if as_json:
@@ -80,6 +81,8 @@ def show(name: StudyName, server: ServerUrl = None, token: Token = None, as_json
         else:
             study = client.study(name)
             _say_study(study.info)
+            if study.info.spec.earlier:
+                say_earlier(study.summary(1).earlier)
             if study.info.confirm_counts.created:
                 say_confirmation(study.confirmation(), study.info)
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from hpsearch.cli.output import emit_table, say, shown, shown_parameters
+from hpsearch.earlier import Agreement
 from hpsearch.errors import Fault, InvalidInput
 from hpsearch.insights import Front, Importances
 
@@ -25,6 +26,14 @@ def say_importances(found: Importances) -> None:
         if together.importance >= LEAST_INTERACTION:
             say(f"{' with '.join(together.parameters)}: {together.importance:.3f} beyond what each does alone")
     say(f"{found.metric} by {found.method}, {found.used} of {found.of} trials: {found.rule}")
+
+
+def say_earlier(found: Sequence[Agreement]) -> None:
+    """A line for each earlier study: what it knows, how well it agrees, and how much it is heeded now."""
+    for item in found:
+        agrees = "nothing to compare yet" if item.tau is None else f"tau {item.tau:.2f} over {item.compared} trials"
+        known = f"{item.kept} of its {item.trials} trials, by {', '.join(item.parameters)}"
+        say(f"  earlier study {item.study}: {agrees}, weight {item.weight:.2f} ({known})")
 
 
 def say_front(front: Front) -> None:

@@ -251,7 +251,7 @@ class StudyHandle:
         return _IMPORTANCES.validate_json(self._get("/importances", params={"method": method} | _of(metric)))
 
     def summary(self, count: int = 10) -> Summary:
-        """The best trials, and how the others ended."""
+        """The best trials, how the others ended, and how well earlier studies agree."""
         return _SUMMARY.validate_json(self._get("/summary", params={"count": count}))
 
     def pareto(self, weights: Mapping[str, float] | None = None) -> Front:

@@ -1,11 +1,13 @@
 """A study's trials in columns, kept up to date with what changed: what samplers look at."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from hpsearch.earlier import Found
 from hpsearch.search.beliefs import Beliefs
+from hpsearch.search.earlier import Knowledge
 from hpsearch.search.space import Floats, Numbers, Space
 from hpsearch.spec import StudySpec
 from hpsearch.trials import Observation, TrialState
@@ -20,12 +22,16 @@ EDGE, WORST = 1e-12, 1e300
 
 
 class History:
-    """What a sampler knows of a study. A trial's number is its row. Not thread-safe: one user at a time."""
+    """What a sampler knows of a study. A trial's number is its row. Not thread-safe: one user at a time.
 
-    def __init__(self, spec: StudySpec) -> None:
+    `earlier` is what earlier studies had found, in the order of the spec.
+    """
+
+    def __init__(self, spec: StudySpec, earlier: Sequence[Found] = ()) -> None:
         self.spec = spec
         self.space = Space(spec.space)
         self.beliefs = Beliefs(spec.space, self.space)
+        self.knowledge = Knowledge(earlier, self.space)
         self.revision = 0
         """The newest change that is in here."""
         self.attributes: dict[int, dict[str, Any]] = {}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hpsearch.automatic import sampler_of
-from hpsearch.search import brute_force, cma_es, feasible, genetic, gp, grid, quasi_random, tpe
+from hpsearch.search import brute_force, cma_es, feasible, genetic, gp, grid, heeding, quasi_random, tpe
 from hpsearch.search.chance import random_points, seed_of
 from hpsearch.search.history import History
 from hpsearch.search.space import Floats
@@ -66,7 +66,7 @@ def _draw(
     nothing: list[dict[str, Any]] = [{} for _ in range(count)]
     match sampler_of(history.spec):
         case TPESampler() as options:
-            return _by_tpe(history, options, number, settled, count), nothing
+            return _by_tpe(history, options, number, settled, count)
         case GPSampler() as options:
             return _by_gp(history, options, number, settled, count, model)
         case CMAESSampler() as options if len(history.lessons) >= options.startup_trials:
@@ -88,9 +88,12 @@ def _is_informed(history: History, startup_trials: int) -> bool:
     return len(history.complete()) + len(history.pruned()) + len(history.diverged()) >= startup_trials
 
 
-def _by_tpe(history: History, options: TPESampler, number: int, settled: Parameters, count: int) -> list[Floats]:
+def _by_tpe(
+    history: History, options: TPESampler, number: int, settled: Parameters, count: int
+) -> tuple[Sequence[Floats], Sequence[dict[str, Any]]]:
     if not _is_informed(history, options.startup_trials):
-        return _by_chance(history, options.startup, number, count)
+        first = _by_chance(history, options.startup, number, count)
+        return (first, [{}] * count) if settled else heeding.begun(history, number, first)
     points = random_points(history, number, count)
     history.space.settle(points, settled)
     dimensions = history.space.dimensions
@@ -99,7 +102,7 @@ def _by_tpe(history: History, options: TPESampler, number: int, settled: Paramet
     if free and modelled:
         rng = np.random.default_rng(seed_of(history.spec, number))
         points[modelled] = tpe.suggest(history, options, rng, free, len(modelled), points[modelled])
-    return list(points)
+    return list(points), [{} for _ in range(count)]
 
 
 def _by_gp(

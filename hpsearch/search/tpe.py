@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hpsearch.search.beliefs import strength_of
 from hpsearch.search.feasible import is_feasible
 from hpsearch.search.fronts import by_fronts, contributions
+from hpsearch.search.heeding import heeded
 from hpsearch.search.history import History
 from hpsearch.search.parzen import ParzenEstimator, recency_weights
 from hpsearch.search.space import Dimension, Flags, Floats, Numbers
@@ -48,6 +49,7 @@ def suggest(
     alone where it is active.
     """
     good, bad, weights = _split(history, options)
+    heed = heeded(history) if history.knowledge else np.zeros(0)
     known = {index for index in range(len(history.space)) if index not in free}
     points = np.full((count, len(history.space)), np.nan) if start is None else start.copy()
     for group in history.space.groups:
@@ -59,7 +61,7 @@ def suggest(
             if together:
                 known |= set(together)
                 fits = partial(_fits, history, points[rows], together, known)
-                drawn = _suggest_jointly(history, together, good, (bad, weights), rng, len(rows), fits)
+                drawn = _suggest_jointly(history, together, good, (bad, weights), heed, rng, len(rows), fits)
                 points[rows[:, None], together] = drawn
         known |= set(group)
     return points
@@ -77,11 +79,13 @@ def _suggest_jointly(
     group: list[int],
     good: Numbers,
     bad: tuple[Numbers, Floats],
+    heed: Floats,
     rng: np.random.Generator,
     count: int,
     fits: Callable[[Floats], Flags],
 ) -> Floats:
-    """Coordinates [count, group]. Candidates that do not fit are passed over, unless all of a point's are such."""
+    """Coordinates [count, group]. Candidates that do not fit are passed over, unless all of a point's are such. `heed`
+    is how much each earlier study is heeded."""
     dimensions = [history.space.dimensions[index] for index in group]
     below = _estimator(history, dimensions, group, good, _weights_of_good(history, good))
     above = _estimator(history, dimensions, group, *bad)
@@ -92,7 +96,12 @@ def _suggest_jointly(
         quantiles = np.full((len(candidates), len(history.space)), 0.5)
         quantiles[:, group] = rng.random(candidates.shape)
         candidates[following] = history.space.points_at(history.beliefs.drawn(quantiles))[following][:, group]
+    if heed.any():  # and some where earlier studies had good ones
+        following = rng.random(len(candidates)) < heed.sum() / (heed.sum() + 1)
+        candidates[following] = history.knowledge.drawn(heed, rng, candidates[following], group)
     ratio = below.log_density(candidates)
+    if heed.any():
+        ratio += history.knowledge.advice(heed, candidates, group)
     if weight:
         columns = {index: column for column, index in enumerate(group)}
         ratio += weight * history.beliefs.log_density(candidates, columns)

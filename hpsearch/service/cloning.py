@@ -1,12 +1,13 @@
 """Studies made of others: another space, and the trials that are of it too."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from hpsearch.conditions import unmet, without_inactive
+from hpsearch.earlier import Found
 from hpsearch.errors import Fault, StudyExists
 from hpsearch.objectives.objective import ObjectiveInfo
 from hpsearch.parameters import problem_with
@@ -16,6 +17,7 @@ from hpsearch.service import life
 from hpsearch.service.checks import difference
 from hpsearch.service.extending import extended
 from hpsearch.spec import GridSampler, StudySpec
+from hpsearch.store import earlier as kept
 from hpsearch.store import studies, trials
 from hpsearch.store.database import Transaction
 from hpsearch.store.locked import LockedStudy, new_trial
@@ -112,12 +114,20 @@ class Cloning:
     """One study on its way to be made of another."""
 
     def __init__(
-        self, source: Study, spec: StudySpec, info: ObjectiveInfo | None, found: Iterable[Trial], *, counted: bool
+        self,
+        source: Study,
+        spec: StudySpec,
+        info: ObjectiveInfo | None,
+        found: Iterable[Trial],
+        earlier: Sequence[Found],
+        *,
+        counted: bool,
     ) -> None:
         defaults = defaults_of(info)
         fit = _Fit({**defaults, **source.spec.objective.settings}, spec, {**defaults, **spec.objective.settings})
         self._source = source
         self._spec = spec
+        self._earlier = earlier
         self._counted = counted
         self._copies: list[tuple[Trial, Parameters]] = []
         self._outside = self._unfinished = 0
@@ -139,6 +149,7 @@ class Cloning:
         """Make it. Raises `sqlalchemy.exc.IntegrityError` where the name is taken: see `found` then."""
         studies.create(tx, self._with_budget(len(self._copies)))
         study = studies.lock(tx, self._spec.name)
+        kept.keep(tx, study.id, self._earlier)
         for trial, parameters in self._copies:
             self._copy(tx, study, trial, parameters)
         # what the first study had found is confirmed there; with new trials, this one's best is confirmed here

@@ -5,12 +5,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from hpsearch.automatic import sampler_of
+from hpsearch.earlier import Found
 from hpsearch.search import gp
 from hpsearch.search.history import History
 from hpsearch.search.samplers import suggest
 from hpsearch.service.ahead import Ahead
 from hpsearch.spec import GPSampler, StudySpec
-from hpsearch.store import trials
+from hpsearch.store import earlier, trials
 from hpsearch.store.database import Database
 from hpsearch.store.locked import LockedStudy, LockedTrial
 from hpsearch.store.rows import violations_of
@@ -22,11 +23,11 @@ class KeptHistory:
     """A study's history. The lock is for the sampler's sake (one thread a history) and keeps callers of this process
     from drawing the same numbers; it is not for the truth's, which is in the database."""
 
-    def __init__(self, study: Study, ahead: Ahead) -> None:
+    def __init__(self, study: Study, ahead: Ahead, known: Sequence[Found] = ()) -> None:
         self.lock = threading.Lock()
         self._study_id = study.id
         self._ahead = ahead
-        self._history = History(study.spec)
+        self._history = History(study.spec, known)
 
     @property
     def next_number(self) -> int:
@@ -96,11 +97,18 @@ class Histories:
     @contextmanager
     def drawing(self, study: Study) -> Iterator[KeptHistory]:
         """A study's history, up to date, for one caller alone."""
-        kept = self._kept.get(study.id) or self._kept.setdefault(study.id, KeptHistory(study, self._ahead))
+        kept = self._kept.get(study.id) or self._kept.setdefault(study.id, self._begun(study))
         with kept.lock:
             kept.describe(study)
             kept.bring_up(self._database, study.revision)
             yield kept
+
+    def _begun(self, study: Study) -> KeptHistory:
+        found: tuple[Found, ...] = ()
+        if study.spec.earlier:
+            with self._database.read() as tx:
+                found = earlier.of_study(tx, study.id)
+        return KeptHistory(study, self._ahead, found)
 
     def _follow(self, study: LockedStudy) -> None:
         """Take in a change of this process's, if nobody is at the history; whoever is reads it the next time."""

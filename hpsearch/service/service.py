@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlalchemy.exc import IntegrityError
 
 from hpsearch.confirmation import Confirmation
+from hpsearch.earlier import Found
 from hpsearch.errors import (
     ArtifactNotFound,
     BudgetExceeded,
@@ -35,13 +36,15 @@ from hpsearch.search.feasible import check_satisfiable
 from hpsearch.service import checks, cloning, confirmations, extending, leased, life, publishing
 from hpsearch.service.ahead import Ahead
 from hpsearch.service.claims import Claim, Claims, Later
+from hpsearch.service.earlier import found_for
 from hpsearch.service.histories import Histories
 from hpsearch.service.markers import Markers
 from hpsearch.service.optuna_port import ServicePort
+from hpsearch.service.tables import Tables
 from hpsearch.service.understanding import Understanding
 from hpsearch.settings import Settings
-from hpsearch.spec import parse_study
-from hpsearch.store import artifacts, events, objectives, reports, studies, trials, workers
+from hpsearch.spec import StudySpec, parse_study
+from hpsearch.store import artifacts, earlier, events, objectives, reports, studies, trials, workers
 from hpsearch.store.artifacts import ArtifactFolder
 from hpsearch.store.database import Database, Transaction
 from hpsearch.store.locked import lock_by_id
@@ -89,7 +92,8 @@ class Service:
         self.markers = Markers(self._database)
         self.optuna = ServicePort(self._database)
         """Optuna's storage interface."""
-        self.understanding = Understanding(self._database)
+        self._tables = Tables(self._database)
+        self.understanding = Understanding(self._database, self._tables)
         """Importances, figures, a summary."""
         self._ahead = Ahead()
         self._histories = Histories(self._database, self._ahead)
@@ -168,9 +172,12 @@ class Service:
         raw = with_declared_space(raw, known)
         spec = parse_study(raw, study_faults(raw, known))
         check_satisfiable(spec)
+        found = self._found_earlier(spec)
         try:
             with self._database.write() as tx:
-                return studies.create(tx, spec), True
+                study = studies.create(tx, spec)
+                earlier.keep(tx, study.id, found)
+                return study, True
         except IntegrityError:
             with self._database.read() as tx:
                 study = studies.find(tx, spec.name)
@@ -178,6 +185,15 @@ class Service:
             what = checks.difference(study.spec, spec)
             raise StudyExists(f"study {spec.name!r} exists with another description: {what}")
         return study, False
+
+    def _found_earlier(self, spec: StudySpec, kept: Sequence[Found] = ()) -> list[Found]:
+        """What the earlier studies of a new one have found. Of one that exists nothing: it has its own, and they may
+        be gone. Raises `InvalidSpec`."""
+        if spec.earlier:
+            with self._database.read() as tx:
+                if studies.present(tx, spec.name) is not None:
+                    return []
+        return found_for(self._database, self._tables, spec, kept)
 
     def get_study(self, name: str) -> Study:
         """Raises `StudyNotFound`."""
@@ -243,12 +259,15 @@ class Service:
         """
         with self._database.read() as tx:
             source = studies.find(tx, name)
+            kept = earlier.of_study(tx, source.id)
         described = cloning.described(source.spec, raw, new_name)
         known = self._known_objectives()
         described = with_declared_space(described, known)
         info = known.get(source.spec.objective.name or "")
         faults = [*study_faults(described, known), *cloning.faults(source.spec, described, info)]
-        clone = cloning.Cloning(source, parse_study(described, faults), info, self._all_trials(source), counted=counted)
+        spec = parse_study(described, faults)
+        known_before = self._found_earlier(spec, kept)
+        clone = cloning.Cloning(source, spec, info, self._all_trials(source), known_before, counted=counted)
         try:
             with self._database.write() as tx:
                 return clone.make(tx)

@@ -17,8 +17,9 @@ from hpsearch.search import importances as searched
 from hpsearch.search.fronts import nearest
 from hpsearch.search.table import STATES, Table
 from hpsearch.service.answers import Answers
+from hpsearch.service.earlier import agreements
 from hpsearch.service.tables import Tables
-from hpsearch.store import outcomes, studies
+from hpsearch.store import earlier, outcomes, studies
 from hpsearch.store.database import Database
 from hpsearch.studies import Study
 from hpsearch.trials import TrialState
@@ -49,9 +50,9 @@ class Drawing:
 class Understanding:
     """Answers about studies. Thread-safe. Methods take up to seconds: not for threads that others wait for."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, tables: Tables) -> None:
         self._database = database
-        self._tables = Tables(database)
+        self._tables = tables
         self._answers = Answers()
 
     def forget(self, study_id: int) -> None:
@@ -74,7 +75,8 @@ class Understanding:
         )
 
     def summary(self, name: str, count: int = 10) -> Summary:
-        """The best trials, and how the others ended. Raises `StudyNotFound`, `InvalidInput`."""
+        """The best trials, how the others ended, and how well earlier studies agree. Raises `StudyNotFound`,
+        `InvalidInput`."""
         if not 1 <= count <= MOST_TOP:
             raise InvalidInput(faults=[Fault("count", f"must be from 1 to {MOST_TOP}, not {count}")])
         study = self._find(name)
@@ -85,6 +87,7 @@ class Understanding:
         numbers = [int(number) for number in table.ranked()[:count]]
         with self._database.read() as tx:
             top = outcomes.trials_of(tx, study, numbers)
+            found = earlier.of_study(tx, study.id) if study.spec.earlier else ()
         seconds = table.finished - table.started
         return Summary(
             study=study.name,
@@ -93,6 +96,7 @@ class Understanding:
             endings=tuple(endings_of(table)),
             compute_seconds=float(np.nansum(np.clip(seconds, 0, None))),
             workers=len(table.worker_names),
+            earlier=agreements(found, table),
         )
 
     def front(self, name: str, weights: Mapping[str, float]) -> Front:

@@ -81,10 +81,16 @@ def _study_of(row: AnyRow) -> Study:
 
 def find(tx: Transaction, name: str) -> Study:
     """Raises `StudyNotFound`, with a near name where there is one."""
-    row = tx.connection.execute(_BY_NAME, {"name": name}).one_or_none()
-    if row is None:
+    found = present(tx, name)
+    if found is None:
         raise _not_found(tx, name)
-    return _study_of(row)
+    return found
+
+
+def present(tx: Transaction, name: str) -> Study | None:
+    """The same; None where there is no such study."""
+    row = tx.connection.execute(_BY_NAME, {"name": name}).one_or_none()
+    return None if row is None else _study_of(row)
 
 
 def lock(tx: Transaction, name: str) -> LockedStudy:
@@ -96,9 +102,13 @@ def lock(tx: Transaction, name: str) -> LockedStudy:
 
 
 def _not_found(tx: Transaction, name: str) -> StudyNotFound:
-    names = tx.connection.execute(select(studies.c.name).limit(10_000)).scalars()
-    close = near(name, names)
+    close = like(tx, name)
     return StudyNotFound(f"there is no study {name!r}" + (f" (did you mean {close!r}?)" if close else ""))
+
+
+def like(tx: Transaction, name: str) -> str | None:
+    """The study that may be meant by a name that is none's."""
+    return near(name, tx.connection.execute(select(studies.c.name).limit(10_000)).scalars())
 
 
 def create(tx: Transaction, spec: StudySpec) -> Study:

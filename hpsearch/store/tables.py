@@ -146,6 +146,15 @@ trials = Table(
     postgresql_with={"fillfactor": 80},
 )
 
+# apart from `studies`, whose rows every claim reads: of one study up to a few hundred kilobytes, read once
+earlier = Table(
+    "earlier",
+    metadata,
+    Column("study_id", ForeignKey("studies.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("place", BigInteger, primary_key=True, autoincrement=False),  # in the spec's list
+    Column("found", Json, nullable=False),  # what that study had found when this one was created
+)
+
 events = Table(
     "events",
     metadata,

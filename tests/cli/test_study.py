@@ -81,6 +81,27 @@ def test_list(connected: Command, study: StudyHandle) -> None:
     assert [study.name, "running", "3", "10", "0", "1", "1"] in rows
 
 
+def test_show_says_how_well_earlier_studies_agree(connected: Command, client: Client) -> None:
+    before, name = f"before-{uuid.uuid4().hex}", f"after-{uuid.uuid4().hex}"
+    bowls(client.create_study(loop_study(name=before)), 8)
+    study = client.create_study(loop_study(name=name, sampler={"name": "tpe"}, earlier=[before]))
+    for says in ("nothing to compare yet, weight 0.50 (", "tau "):
+        lines = [line for line in connected("study", "show", name).output.splitlines() if before in line]
+        assert lines[0].startswith(f"  earlier study {before}: {says}")
+        assert lines[0].endswith("(8 of its 8 trials, by x)")
+        bowls(study, 6)
+    (agreement,) = study.summary().earlier
+    assert (agreement.study, agreement.parameters, agreement.compared) == (before, ("x",), 10)
+    assert client.get_json(f"studies/{name}/summary")["earlier"][0]["tau"] == agreement.tau
+
+
+def bowls(study: StudyHandle, trials: int) -> None:
+    """So many trials told, as far as its budget allows."""
+    for _ in range(trials):
+        if trial := study.ask():
+            trial.tell(float(trial.parameters["x"]) ** 2)
+
+
 def test_show(connected: Command, study: StudyHandle) -> None:
     output = connected("study", "show", study.name).output
     assert "3 of 10 trials finished: 2 complete, 0 pruned, 1 failed; 0 running, 0 waiting" in output

@@ -114,6 +114,21 @@ def test_from_us_to_optuna_and_back_is_without_loss(url: str, service: Service, 
     assert (first.state, first.counts, first.best_value) == (second.state, second.counts, second.best_value)
 
 
+def test_what_a_study_knew_of_earlier_ones_stays_with_its_server(url: str, service: Service, tmp_path: Path) -> None:
+    """There may be others of their names where it comes to, or none."""
+    service.create_study(toy_study(name="before"))
+    worker = Worker(service)
+    for value, assignment in enumerate(worker.claim(8)):
+        worker.complete(assignment, float(value))
+    service.stop_study("before")
+    service.create_study(toy_study(sampler={"name": "tpe"}, earlier=["before"]))
+    worker.complete(*worker.claim(), 0.5)
+    export_study("bowl", f"sqlite:///{tmp_path}/a.db", url)
+    service.delete_study("before")
+    assert import_study(f"sqlite:///{tmp_path}/a.db", url, new_name="again") == ("again", 1)
+    assert (service.get_study("bowl").spec.earlier, service.get_study("again").spec.earlier) == (("before",), ())
+
+
 def test_what_cannot_be_moved_says_why(url: str, service: Service, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="there is no file"):
         import_study(f"sqlite:///{tmp_path}/none.db", url)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpsearch.automatic import pruner_of
+from hpsearch.earlier import Found
 from hpsearch.search.history import History
 from hpsearch.search.pruners import Standing, judge, looks_at
 from hpsearch.search.samplers import suggest
@@ -67,9 +68,9 @@ class Beside:
 class Engine:
     """A study in memory."""
 
-    def __init__(self, spec: StudySpec) -> None:
+    def __init__(self, spec: StudySpec, known: Sequence[Found] = ()) -> None:
         self._spec, self._pruner = spec, pruner_of(spec)
-        self._history = History(spec)
+        self._history = History(spec, known)
         self._revision = 0
         self._reports: dict[int, dict[int, float]] = defaultdict(dict)
         self._own: dict[int, dict[int, float]] = defaultdict(dict)
