@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.long
 def test_every_benchmark_prints_its_table_and_completes_every_trial() -> None:
     command = [sys.executable, "-m", "tests.benchmarks.training", "--toy"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)

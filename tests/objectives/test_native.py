@@ -81,7 +81,7 @@ def test_long_sequences_lose_no_precision(cell: str) -> None:
         assert (mine - truth).abs().max() < 1e-5 * truth.abs().max()
 
 
-@pytest.mark.parametrize("cell", NATIVE_CELLS)
+@pytest.mark.parametrize("cell", ["gru", pytest.param("lstm", marks=pytest.mark.long)])  # to compile it takes longest
 def test_gradients_are_the_differences(cell: str) -> None:
     values = torch.randn(4, 5, 2, dtype=torch.double, requires_grad=True)
     weights, states = [*peer(cell, 2, 3).double().parameters()], random_states(cell, 4, 3, torch.double)
@@ -238,6 +238,7 @@ def test_without_numba_torch_runs_the_layers(tmp_path: Path) -> None:
     assert not [*tmp_path.iterdir()]
 
 
+@pytest.mark.long
 def test_what_was_compiled_before_gives_the_same_bits(tmp_path: Path) -> None:
     first = run(tmp_path)
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb?")}
