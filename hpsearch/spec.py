@@ -126,6 +126,11 @@ class ObjectiveSpec(_Part):
         return self.metrics or {self.metric: self.direction}
 
     @property
+    def signs(self) -> tuple[float, ...]:
+        """For each of them -1 where more is better: times its values, less is better."""
+        return tuple(-1.0 if direction == "maximize" else 1.0 for direction in self.searched.values())
+
+    @property
     def has_several(self) -> bool:
         """Whether more than one measurement is searched."""
         return self.metrics is not None

@@ -159,11 +159,9 @@ def _conclude(study: StudyHandle, settings: Settings, token: str | None) -> None
         _show_best(info, list(study.trials(TrialState.COMPLETE)))
     if info.confirm_counts.complete:
         say_confirmation(study.confirmation(), info)
-    later = f"http://127.0.0.1:{settings.port}/api/v1/studies/{study.name}/best"
+    asked, what = ("pareto", "its Pareto front") if info.spec.objective.has_several else ("best", "its best trial")
+    later = f"http://127.0.0.1:{settings.port}/api/v1/studies/{study.name}/{asked}"
     serve = f"hpsearch serve --home {shlex.quote(str(settings.home_folder))} --port {settings.port} &"
-    what = "its best trial"
-    if info.spec.objective.has_several:
-        what, later = "its Pareto front", later.removesuffix("best") + "pareto"
     say(f"{what}, at any time:\n  {serve}\n  {_curl(later, token)}")
 
 

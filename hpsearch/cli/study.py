@@ -170,12 +170,11 @@ def pareto(
 
     weights = weights_of(weight or ())
     with connect(server, token) as client:
-        front = client.study(name).pareto(weights)
         if as_json:
             told = [f"{metric}:{number!r}" for metric, number in weights.items()]
             emit_json(client.get_json(f"studies/{name}/pareto", weight=told))
         else:
-            say_front(front)
+            say_front(client.study(name).pareto(weights))
 
 
 @app.command()

@@ -126,10 +126,7 @@ class HistoryStorage(BaseStorage):
         history = self._history
         parameters = history.space.parameters(self._genes(number), {})
         losses = np.minimum(history.every_loss[number], sys.float_info.max)  # of what diverged
-        values = [
-            float(-loss if way == "maximize" else loss)
-            for loss, way in zip(losses, history.spec.objective.searched.values(), strict=True)
-        ]
+        values = (losses * history.spec.objective.signs).tolist()
         broken = zip(history.spec.constraints, history.violations[number], strict=True)
         attributes = history.attributes.get(number, {}) | {f"constraints:{text}": float(by) for text, by in broken}
         return _trial(number, OptunaState.COMPLETE, parameters, self.searched, values, attributes)

@@ -43,7 +43,7 @@ class History:
         self.memory: dict[str, Any] = {}
         """For what a sampler has computed from the history and would otherwise compute again."""
         self._constraint_at = {text: place for place, text in enumerate(spec.constraints)}
-        self._signs = np.array([-1.0 if way == "maximize" else 1.0 for way in spec.objective.searched.values()])
+        self._signs = np.array(spec.objective.signs)
         self._size = 0
         self._states = np.zeros(_FIRST_CAPACITY, dtype=np.int8)
         self._points = np.empty((_FIRST_CAPACITY, len(self.space)))

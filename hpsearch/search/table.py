@@ -90,8 +90,7 @@ class Table:
 
     def losses(self, numbers: Numbers) -> Floats:
         """Values of complete trials by metric, less being better."""
-        signs = [-1.0 if way == "maximize" else 1.0 for way in self.spec.objective.searched.values()]
-        losses: Floats = self.every_value[numbers] * signs
+        losses: Floats = self.every_value[numbers] * self.spec.objective.signs
         return losses
 
     def front(self) -> Numbers:

@@ -27,11 +27,13 @@ MOST_GOOD = 25
 NEAREST_BAD = 300
 """Bad trials that are looked at whatever their number: the best of them, which stand nearest to the good ones."""
 NEWEST_RUNNING = 300
-FRONTS_EVERY = 1000
-LEAST_WEIGHT = 1e-12
-_MEMORY = "fronts"
 SAMPLED_BAD = 700
 """Of the other bad trials so many are looked at, and stand for all."""
+FRONTS_EVERY = 1000
+"""Trials of several metrics, after which those that may yet be good are chosen anew."""
+LEAST_WEIGHT = 1e-12
+"""Of a good trial that adds nothing to the hypervolume."""
+_MEMORY = "fronts"
 
 
 def suggest(

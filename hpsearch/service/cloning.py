@@ -225,8 +225,10 @@ def best_configurations(
 
 def _best_first(source: StudySpec, complete: list[Trial]) -> Iterator[Trial]:
     """By the metric, of equals the first; by several front after front."""
-    signs = [-1.0 if way == "maximize" else 1.0 for way in source.objective.searched.values()]
-    losses = np.array([trial.values for trial in complete], dtype=float).reshape(-1, len(signs)) * signs
+    signs = source.objective.signs
+    # scripts of several directions had studies of one metric once
+    values = [(trial.values or ())[: len(signs)] for trial in complete]
+    losses = np.array(values, dtype=float).reshape(-1, len(signs)) * signs
     if source.objective.has_several:
         return (complete[place] for place in by_fronts(losses, len(complete), min(len(complete), MOST_FRONT)))
     return (complete[place] for place in np.argsort(losses[:, 0], kind="stable"))
