@@ -1,5 +1,6 @@
 """Shared fixtures: real SQLite files and a real PostgreSQL, a database a test."""
 
+import functools
 import os
 import signal
 import tempfile
@@ -90,11 +91,29 @@ def postgresql_url(postgresql_server: str) -> Iterator[str]:
         yield url
 
 
+@functools.cache
+def _sqlite_template() -> bytes:
+    """A migrated SQLite file."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "template.db"
+        database = Database(f"sqlite:///{file}")
+        migrate(database)
+        database.close()
+        return file.read_bytes()
+
+
+def new_sqlite_database(home: Path) -> Path:
+    """The folder, with a fresh, migrated database where a service of this home looks for it."""
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "hpsearch.db").write_bytes(_sqlite_template())
+    return home
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """URL of a fresh database, of each kind in turn."""
+    """URL of a fresh, migrated database, of each kind in turn."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'hpsearch.db'}"
+        return f"sqlite:///{new_sqlite_database(tmp_path) / 'hpsearch.db'}"
     url: str = request.getfixturevalue("postgresql_url")
     return url
 

@@ -8,13 +8,13 @@ import pytest
 
 from hpsearch.service import Service
 from hpsearch.settings import Settings
-from tests.conftest import TOY
+from tests.conftest import TOY, new_sqlite_database
 from tests.servers import serving
 
 
 @pytest.fixture
 def live_service(tmp_path: Path) -> Iterator[Service]:
-    service = Service(Settings(home=tmp_path / "home"), [TOY])
+    service = Service(Settings(home=new_sqlite_database(tmp_path / "home")), [TOY])
     service.open(reaper=False)
     yield service
     service.close()
