@@ -23,5 +23,8 @@ def live_service(tmp_path: Path) -> Iterator[Service]:
 @pytest.fixture
 def http(live_service: Service, tmp_path: Path) -> Iterator[httpx.Client]:
     """A plain HTTP client of the server."""
-    with serving(live_service, Settings(home=tmp_path / "home")) as url, httpx.Client(base_url=url) as client:
+    with (
+        serving(live_service, Settings(home=tmp_path / "home")) as url,
+        httpx.Client(base_url=url, verify=False) as client,
+    ):
         yield client
