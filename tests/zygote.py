@@ -24,10 +24,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-IMPORTED = (
+COMMANDS = (
     *("hpsearch.cli.commands", "hpsearch.cli.serve", "hpsearch.cli.worker", "hpsearch.cli.run"),
     *("alembic.command", "httptools", "uvloop", "uvicorn.protocols.http.httptools_impl", "psycopg", "ruamel.yaml"),
 )
+"""What hpsearch's own commands import."""
 PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 MOST_BYTES = 1 << 17
 """Of a request, whose largest part is the environment."""
@@ -35,14 +36,21 @@ _EXECUTE = inspect.signature(subprocess.Popen._execute_child)  # type: ignore[at
 _one_at_a_time = threading.Lock()
 
 
-def start(arguments: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
-    """`python -m ARGUMENTS`; with the options of `subprocess.Popen` for streams, environment, folder and session."""
+def start(arguments: Sequence[str], *, imported: tuple[str, ...] = COMMANDS, **options: Any) -> "subprocess.Popen[Any]":
+    """`python -m ARGUMENTS`; with the options of `subprocess.Popen` for streams, environment, folder and session.
+
+    There is a zygote for each set of modules that are wanted `imported`.
+    """
     command = [sys.executable, "-m", *arguments]
-    return (_Forked if sys.platform == "linux" else subprocess.Popen)(command, **options)
+    return _Forked(imported, command, **options) if sys.platform == "linux" else subprocess.Popen(command, **options)
 
 
 class _Forked(subprocess.Popen[Any]):
     """Differs in how the process comes to be."""
+
+    def __init__(self, imported: tuple[str, ...], command: Sequence[str], **options: Any) -> None:
+        self._imported = imported
+        super().__init__(command, **options)
 
     def _execute_child(self, *given: Any) -> None:
         asked = _EXECUTE.bind(self, *given).arguments
@@ -53,16 +61,18 @@ class _Forked(subprocess.Popen[Any]):
             "folder": str(asked["cwd"] or Path.cwd()),
             "has_own_session": asked["start_new_session"],
         }
-        self.pid = _born(request, [own if stream == -1 else stream for own, stream in enumerate(streams)])
+        self.pid = _born(
+            self._imported, request, [own if stream == -1 else stream for own, stream in enumerate(streams)]
+        )
         self._child_created = True
         pipes = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
         self._close_pipe_fds(*(asked[name] for name in pipes))  # type: ignore[attr-defined]
 
 
-def _born(request: Mapping[str, Any], streams: Sequence[int]) -> int:
+def _born(imported: tuple[str, ...], request: Mapping[str, Any], streams: Sequence[int]) -> int:
     """The id of a new child of this process."""
     with _one_at_a_time, _adopting():
-        zygote = _zygote()
+        zygote = _zygote(imported)
         socket.send_fds(zygote, [json.dumps(request).encode()], streams)
         pid = int(zygote.recv(MOST_BYTES))
         zygote.recv(MOST_BYTES)  # it is an orphan: ours
@@ -79,13 +89,13 @@ def _adopting() -> Any:
 
 
 @functools.cache
-def _zygote() -> socket.socket:
-    """Where the zygote of this process listens; it ends with this process, however that ends."""
+def _zygote(imported: tuple[str, ...]) -> socket.socket:
+    """Where a zygote of this process listens; it ends with this process, however that ends."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HPSEARCH_")}
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-P", __file__, str(theirs.fileno())],
+            [sys.executable, "-P", __file__, str(theirs.fileno()), *imported],
             env=environment | {"OPENBLAS_NUM_THREADS": "1"},  # no threads: they would not be forked along
             stdin=subprocess.DEVNULL,
             pass_fds=(theirs.fileno(),),
@@ -140,7 +150,7 @@ def _become(
 
 
 if __name__ == "__main__":
-    for module in IMPORTED:
+    for module in sys.argv[2:]:
         importlib.import_module(module)
     assert threading.active_count() == len(list(Path("/proc/self/task").iterdir())) == 1, "threads are not forked along"
     gc.freeze()  # no collection writes to the pages that are shared
