@@ -2,8 +2,8 @@
 
 What is started is a process like any other: in its own session, with its own environment, folder, streams and signals,
 a child of the process of the tests, which waits for it and kills it. Only what an interpreter does before its first
-line is the zygote's: `PYTHON*` variables are not read again. `tests/cli/test_help.py`, `tests/test_readme.py` and
-everything that hpsearch itself starts begin from nothing.
+line is the zygote's: `PYTHON*` variables are not read again. What hpsearch itself starts begins from nothing, and so do
+`tests/cli/test_help.py`, `tests/test_readme.py` and what is started `from_nothing`: they show that imports are right.
 """
 
 import atexit
@@ -20,6 +20,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,9 +75,9 @@ def _born(imported: tuple[str, ...], request: Mapping[str, Any], streams: Sequen
     with _one_at_a_time, _adopting():
         zygote = _zygote(imported)
         socket.send_fds(zygote, [json.dumps(request).encode()], streams)
-        pid = int(zygote.recv(MOST_BYTES))
-        zygote.recv(MOST_BYTES)  # it is an orphan: ours
-        return pid
+        pid = zygote.recv(MOST_BYTES)
+        assert pid, "the zygote has died"
+        return int(pid)
 
 
 @contextlib.contextmanager
@@ -111,17 +112,18 @@ def _listen(requests: socket.socket) -> None:
         message, streams, _, _ = socket.recv_fds(requests, MOST_BYTES, 3)
         if not message:
             sys.exit()
-        between = os.fork()
-        if between == 0:
-            pid = os.fork()
-            if pid == 0:
-                requests.close()
-                _become(streams, **json.loads(message))
-                return
-            requests.send(str(pid).encode())
-            os._exit(0)
-        os.waitpid(between, 0)
-        requests.send(b"orphaned")
+        parent = os.fork()
+        if parent == 0:
+            parent = os.getpid()
+            if os.fork():
+                os._exit(0)  # the tests adopt the orphan
+            while os.getppid() == parent:
+                time.sleep(0.001)
+            requests.send(str(os.getpid()).encode())
+            requests.close()
+            _become(streams, **json.loads(message))
+            return
+        os.waitpid(parent, 0)
         for stream in streams:
             os.close(stream)
 
@@ -145,7 +147,8 @@ def _become(
     os.environ.update(environment)
     sys.path[:0] = [folder, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
     sys.argv = ["-m", *arguments[1:]]
-    sys.modules["numpy"].random.seed()  # Python's own generator does so by itself
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed()  # Python's own generator does so by itself
     runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
 
 
