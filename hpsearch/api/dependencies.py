@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request
+from fastapi.security import HTTPBearer
 
 from hpsearch.api.calls import Calls
 from hpsearch.service import Service
@@ -18,6 +19,8 @@ async def _calls(request: Request) -> Calls:
     return calls
 
 
+DOCUMENTED = [Depends(HTTPBearer(auto_error=False))]
+"""For the documentation alone ("Authorize"): the guard checks the token, before any route is looked for."""
 ServiceOf = Annotated[Service, Depends(_service)]
 CallsOf = Annotated[Calls, Depends(_calls)]
 StudyName = Annotated[str, Path(description="The study's name.")]

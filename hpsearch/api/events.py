@@ -10,12 +10,12 @@ from pydantic import TypeAdapter
 from starlette.concurrency import run_in_threadpool
 
 from hpsearch.api.calls import Calls
-from hpsearch.api.dependencies import CallsOf, ServiceOf, StudyName
+from hpsearch.api.dependencies import DOCUMENTED, CallsOf, ServiceOf, StudyName
 from hpsearch.errors import StudyNotFound
 from hpsearch.service import Service
 from hpsearch.studies import Event
 
-router = APIRouter(prefix="/api/v1/studies", tags=["studies"])
+router = APIRouter(prefix="/api/v1/studies", tags=["studies"], dependencies=DOCUMENTED)
 
 LOOK_SECONDS = 0.2
 KEEP_ALIVE_SECONDS = 15.0

@@ -7,10 +7,10 @@ from fastapi import APIRouter, Depends, Path, Query, Request, status
 from pydantic import Field
 
 from hpsearch.api.bodies import Body
-from hpsearch.api.dependencies import Limit, TrialNumber
+from hpsearch.api.dependencies import DOCUMENTED, Limit, TrialNumber
 from hpsearch.optuna_port import OptunaPort, OptunaStudy, OptunaTrial, Taken
 
-router = APIRouter(prefix="/api/v1/optuna/studies", tags=["optuna"])
+router = APIRouter(prefix="/api/v1/optuna/studies", tags=["optuna"], dependencies=DOCUMENTED)
 
 # attributes may be large; what a database cannot hold is kept out by JSON's own escapes
 JsonText = Annotated[str, Field(strict=True, max_length=16 * 2**20, pattern=r"^[^\x00]*$")]

@@ -7,7 +7,7 @@ from fastapi.responses import StreamingResponse
 
 from hpsearch.api.bodies import CloneBody, Extend
 from hpsearch.api.calls import INTERNAL
-from hpsearch.api.dependencies import CallsOf, Cursor, Limit, ServiceOf, StudyName
+from hpsearch.api.dependencies import DOCUMENTED, CallsOf, Cursor, Limit, ServiceOf, StudyName
 from hpsearch.api.exports import FORMATS, export_lines
 from hpsearch.api.guards import json_body
 from hpsearch.api.waiting import wait_for_change
@@ -15,7 +15,7 @@ from hpsearch.confirmation import Confirmation
 from hpsearch.studies import Best, Clone, Page, Study
 from hpsearch.trials import TrialKind
 
-router = APIRouter(prefix="/api/v1/studies", tags=["studies"])
+router = APIRouter(prefix="/api/v1/studies", tags=["studies"], dependencies=DOCUMENTED)
 
 MAX_WAIT_SECONDS = 60
 EXAMPLE: dict[str, Any] = {

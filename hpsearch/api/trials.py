@@ -14,13 +14,13 @@ from starlette.concurrency import run_in_threadpool
 
 from hpsearch.api.bodies import Ask, Enqueue, ReportBody, Retry, TellBody, WarmStart
 from hpsearch.api.calls import INTERNAL
-from hpsearch.api.dependencies import Cursor, Limit, ServiceOf, StudyName, TrialNumber
+from hpsearch.api.dependencies import DOCUMENTED, Cursor, Limit, ServiceOf, StudyName, TrialNumber
 from hpsearch.errors import Fault, InvalidInput
 from hpsearch.gateway import Assignment
 from hpsearch.studies import Page
 from hpsearch.trials import Artifact, Decision, Intermediate, Lease, Report, Result, Trial, TrialKind, TrialState
 
-router = APIRouter(prefix="/api/v1/studies/{study}", tags=["trials"])
+router = APIRouter(prefix="/api/v1/studies/{study}", tags=["trials"], dependencies=DOCUMENTED)
 
 
 @router.get("/trials", response_model_exclude={"items": {"__all__": INTERNAL}})

@@ -8,12 +8,12 @@ from fastapi import APIRouter, Header, Path, Query, Response, status
 from pydantic import TypeAdapter
 
 from hpsearch.api.calls import INTERNAL
-from hpsearch.api.dependencies import CallsOf, ServiceOf, StudyName
+from hpsearch.api.dependencies import DOCUMENTED, CallsOf, ServiceOf, StudyName
 from hpsearch.errors import Fault, InvalidInput
 from hpsearch.insights import METHODS, Front, Importances, Summary
 from hpsearch.service import KINDS, Marker
 
-router = APIRouter(prefix="/api/v1/studies/{study}", tags=["understanding"])
+router = APIRouter(prefix="/api/v1/studies/{study}", tags=["understanding"], dependencies=DOCUMENTED)
 
 _IMPORTANCES: TypeAdapter[Importances] = TypeAdapter(Importances)
 _SUMMARY: TypeAdapter[Summary] = TypeAdapter(Summary)

@@ -3,13 +3,13 @@
 from fastapi import APIRouter
 
 from hpsearch.api.bodies import ClaimBody, RegisterBody
-from hpsearch.api.dependencies import CallsOf, Cursor, Limit, ServiceOf
+from hpsearch.api.dependencies import DOCUMENTED, CallsOf, Cursor, Limit, ServiceOf
 from hpsearch.gateway import Assignment, Registration, Terms, WorkerStatus
 from hpsearch.service import Claim
 from hpsearch.studies import Page
 from hpsearch.trials import Decision, Lease, Receipt, Release, Report, Result
 
-router = APIRouter(prefix="/api/v1", tags=["workers"])
+router = APIRouter(prefix="/api/v1", tags=["workers"], dependencies=DOCUMENTED)
 
 
 @router.get("/workers")

@@ -1,6 +1,8 @@
 """Requests that raise the errors of the service: problem details become the exceptions that they were."""
 
+import functools
 import random
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,6 +33,12 @@ _BY_STATUS = {401: Unauthorized, 404: NotFound, 413: TooLarge, 503: StoreUnavail
 """For answers that no hpsearch wrote: a proxy's, say."""
 
 
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """Those that are trusted; read once, which takes longer than a call."""
+    return httpx.create_ssl_context()
+
+
 class Transport:
     """One server, over HTTP. Thread-safe.
 
@@ -41,7 +49,9 @@ class Transport:
     def __init__(self, url: str, token: str | None, timeout: float, retries: int) -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
-            self._http = httpx.Client(base_url=url.rstrip("/") + "/", headers=headers, timeout=timeout)
+            self._http = httpx.Client(
+                base_url=url.rstrip("/") + "/", headers=headers, timeout=timeout, verify=_certificates()
+            )
         except (httpx.InvalidURL, ValueError) as error:
             raise InvalidInput(faults=[Fault("url", f"{url!r} is no URL: {error}")]) from error
         self._timeout = timeout

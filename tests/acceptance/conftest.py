@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 
 from hpsearch.client import Client
 from hpsearch.errors import HpsearchError
+from tests import zygote
 from tests.waiting import wait_until
 
 
@@ -48,8 +48,8 @@ class Cluster:
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         """A command of hpsearch, in a process group of its own."""
         log = (self.home / f"{len(self.processes)}-{arguments[0]}.log").open("wb")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "hpsearch", *arguments],
+        process = zygote.start(
+            ["hpsearch", *arguments],
             env=self.environment,
             stdout=log,
             stderr=subprocess.STDOUT,

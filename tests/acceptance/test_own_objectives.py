@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 
 from hpsearch.spec import load_study_file
 from hpsearch.trials import TrialState
+from tests import zygote
 from tests.acceptance.conftest import Cluster
 from tests.waiting import wait_until
 
@@ -31,10 +31,10 @@ def start_worker(cluster: Cluster, name: str, *objectives: str) -> Any:
 def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
     """A command of hpsearch in the folder of the examples, from its start to its end."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("HPSEARCH_")}
-    command = [sys.executable, "-m", "hpsearch", *arguments]
-    return subprocess.run(
-        command, check=False, cwd=EXAMPLES, env=environment, capture_output=True, text=True, timeout=200
-    )
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = zygote.start(["hpsearch", *arguments], cwd=EXAMPLES, env=environment, **streams)
+    output, complaints = process.communicate(timeout=200)
+    return subprocess.CompletedProcess(arguments, process.returncode, output, complaints)
 
 
 def example(name: str, trials: int, **settings: Any) -> dict[str, Any]:

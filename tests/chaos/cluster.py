@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from hpsearch.client import Client
 from hpsearch.errors import HpsearchError
 from hpsearch.studies import Study
+from tests import zygote
 from tests.acceptance.conftest import free_port
 from tests.chaos.databases import Database
 from tests.chaos.proxy import Proxy, Weather
@@ -28,9 +28,7 @@ class Process:
 
     def __init__(self, command: Sequence[str], environment: dict[str, str], log: Path) -> None:
         with log.open("ab") as file:
-            self.popen = subprocess.Popen(
-                [sys.executable, *command], env=environment, stdout=file, stderr=file, start_new_session=True
-            )
+            self.popen = zygote.start(command, env=environment, stdout=file, stderr=file, start_new_session=True)
 
     @property
     def is_alive(self) -> bool:
@@ -58,7 +56,7 @@ class Server:
 
     def _start(self) -> Process:
         self._was_ready = False
-        return Process(["-m", "hpsearch", "serve", "--port", str(self.port)], self._environment, self.log)
+        return Process(["hpsearch", "serve", "--port", str(self.port)], self._environment, self.log)
 
     def tend(self) -> str | None:
         """Start it again if it is dead. Returns what was noticed: it `died` by itself, or its `start` was `refused`."""
@@ -166,7 +164,7 @@ class Cluster:
 
     def start_workers(self) -> None:
         """Begin the work."""
-        command = ["-m", "tests.chaos.workers", "--server", f"http://127.0.0.1:{self.proxy.port}"]
+        command = ["tests.chaos.workers", "--server", f"http://127.0.0.1:{self.proxy.port}"]
         command += ["--folder", str(self.journals), "--seed", str(self._seed)]
         for first in range(0, len(self._worker_names), WORKERS_A_PROCESS):
             names = self._worker_names[first : first + WORKERS_A_PROCESS]

@@ -16,6 +16,7 @@ import pytest
 from hpsearch.cli import main
 from hpsearch.client import Client
 from hpsearch.errors import Unavailable
+from tests import zygote
 from tests.waiting import wait_until
 
 TOKEN = "a-token-of-the-tests"
@@ -31,19 +32,20 @@ class Shell:
         self._processes: list[subprocess.Popen[str]] = []
         self._clients: list[Client] = []
 
-    def run(self, *arguments: str, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, seconds: float = 60.0, **options: Any) -> subprocess.CompletedProcess[str]:
         """A command, from its start to its end."""
-        process = self.start(*arguments)
+        process = self.start(*arguments, **options)
         output, complaints = process.communicate(timeout=seconds)
         return subprocess.CompletedProcess(arguments, process.returncode, output, complaints)
 
-    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-        """A command that goes on, in a process group of its own."""
+    def start(self, *arguments: str, from_nothing: bool = False, **options: Any) -> subprocess.Popen[str]:
+        """A command that goes on, in a process group of its own; with an interpreter of its own where that matters."""
         streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-        command = [sys.executable, "-m", "hpsearch", *arguments]
-        process = subprocess.Popen(
-            command, env=self.environment, text=True, stdin=subprocess.DEVNULL, start_new_session=True, **streams
-        )
+        options = {"text": True, "stdin": subprocess.DEVNULL, "start_new_session": True} | streams
+        if from_nothing:
+            process = subprocess.Popen([sys.executable, "-m", "hpsearch", *arguments], env=self.environment, **options)
+        else:
+            process = zygote.start(["hpsearch", *arguments], env=self.environment, **options)
         self._processes.append(process)
         return process
 

@@ -14,7 +14,7 @@ from tests.waiting import wait_until
 
 
 def test_ctrl_c_stops_and_the_same_command_goes_on(shell: Shell, tmp_path: Path) -> None:
-    file = write_study(tmp_path, 4, QUICK | {"max_epochs": 60, "patience": 60, "batch_size": 32})
+    file = write_study(tmp_path, 3, QUICK | {"max_epochs": 30, "patience": 30, "batch_size": 32})
     process = shell.start(*running(file))
     study = started_study(shell)
     wait_until(lambda: study.refresh().counts.finished, "a trial has finished")
@@ -32,7 +32,7 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(shell: Shell, tmp_path: Path)
     shell.start("serve", "--port", "0")
     study = shell.client().study("tiny")
     assert study.info.state == "complete"
-    assert [(trial.number, trial.state.value) for trial in study.trials()] == [(n, "complete") for n in range(4)]
+    assert [(trial.number, trial.state.value) for trial in study.trials()] == [(n, "complete") for n in range(3)]
 
 
 def test_a_second_ctrl_c_stops_at_once(shell: Shell, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hpsearch.service import Service
 from hpsearch.settings import Settings
 from hpsearch.trials import Result, TrialState
 from tests.cli.conftest import Command
-from tests.conftest import TOY, toy_study
+from tests.conftest import TOY, new_sqlite_database, toy_study
 from tests.servers import serving
 
 MODEL = {
@@ -71,7 +71,7 @@ def model_files(weights: bytes) -> dict[str, bytes]:
 
 @pytest.fixture
 def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
-    settings = Settings(home=tmp_path / "home")
+    settings = Settings(home=new_sqlite_database(tmp_path / "home"))
     service = Service(settings, [TOY])
     service.open(reaper=False)
     uploads = tmp_path / "uploads"

@@ -18,7 +18,7 @@ from tests.waiting import wait_until
 
 def test_from_the_file_to_the_best_trials(shell: Shell, tmp_path: Path) -> None:
     file = write_study(tmp_path, 6)
-    process = shell.run("run", str(file), "--slots", "2", "--port", "0", seconds=120)
+    process = shell.run("run", str(file), "--slots", "2", "--port", "0", seconds=120, from_nothing=True)
     assert process.returncode == 0, process.stdout + process.stderr
     lines = process.stdout.splitlines()
     assert re.fullmatch(r"tiny on http://127\.0\.0\.1:\d+; poll its best trial with", lines[0])

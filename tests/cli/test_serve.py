@@ -22,7 +22,7 @@ def _lines(stream: IO[str] | None, count: int) -> list[str]:
 
 
 def test_serve_says_where_and_ends_cleanly(shell: Shell) -> None:
-    process = shell.start("serve", "--port", "0", "--home", str(shell.home))
+    process = shell.start("serve", "--port", "0", "--home", str(shell.home), from_nothing=True)
     (line,) = _lines(process.stdout, 1)
     url = shell.server_url()
     assert line == f"hpsearch serves on {url} (documentation: {url}/docs)\n"
@@ -85,7 +85,7 @@ def test_serve_without_its_database(shell: Shell) -> None:
 
 
 def test_a_worker_registers_and_ends_cleanly(shell: Shell, running_server: str) -> None:
-    worker = shell.start("worker", "--server", running_server, "--slots", "2", "--name", "box-1")
+    worker = shell.start("worker", "--server", running_server, "--slots", "2", "--name", "box-1", from_nothing=True)
     with Client(running_server) as client:
         (known,) = wait_until(lambda: list(client.workers()), "the worker registers")
     assert (known.name, known.slots, known.objectives, known.pid) == ("box-1", 2, ("rnn",), worker.pid)

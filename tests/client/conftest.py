@@ -8,13 +8,13 @@ import pytest
 from hpsearch.client import Client
 from hpsearch.service import Service
 from hpsearch.settings import Settings
-from tests.conftest import TOY
+from tests.conftest import TOY, new_sqlite_database
 from tests.servers import serving
 
 
 @pytest.fixture
 def server_url(tmp_path: Path) -> Iterator[str]:
-    settings = Settings(home=tmp_path / "home")
+    settings = Settings(home=new_sqlite_database(tmp_path / "home"))
     service = Service(settings, [TOY])
     service.open(reaper=False)
     with serving(service, settings) as url:

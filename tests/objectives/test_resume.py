@@ -3,7 +3,6 @@
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,8 +13,10 @@ import torch
 
 from hpsearch.objectives.rnn.training import loop
 from hpsearch.trials import Decision, Scalar
+from tests import zygote
 from tests.objectives.conftest import CLASSES, MakeRecorder
 
+ROOT = Path(__file__).parents[2]
 KINDS: Mapping[str, Mapping[str, Scalar]] = {
     "everything at once": {
         "dataset": "classes.npz",
@@ -94,32 +95,6 @@ class _Ticks:
         return self._now
 
 
-SCRIPT = """
-import shutil, sys, torch
-torch.set_num_threads(1)
-from pathlib import Path
-from tests.objectives.conftest import Recorder
-from tests.objectives.test_resume import KINDS, COMMON
-kind, data, folder = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
-workspace = folder / "workspace"
-shutil.rmtree(workspace, ignore_errors=True)
-workspace.mkdir()
-trial = Recorder(workspace, (data,))
-checkpoint = folder / "checkpoint"
-
-def keep(name, path):  # as a server does: whole or not at all
-    if name == "checkpoint.safetensors":
-        shutil.copy(path, folder / "upload")
-        (folder / "upload").replace(checkpoint)
-        print("saved", flush=True)
-
-trial.save_artifact = keep
-parameters = {**COMMON, **KINDS[kind], "max_epochs": 40, "checkpoint_seconds": 0.01}
-result = trial.run(parameters, checkpoint=checkpoint if checkpoint.exists() else None)
-print("result", repr(result), flush=True)
-"""
-
-
 def test_killed_at_random_moments(data: Path, tmp_path: Path) -> None:
     kind, draw = "everything at once", random.Random(7)
     unbroken = _attempt(kind, data, tmp_path / "unbroken", None)
@@ -131,8 +106,9 @@ def test_killed_at_random_moments(data: Path, tmp_path: Path) -> None:
 def _attempt(kind: str, data: Path, folder: Path, draw: random.Random | None) -> str | None:
     """What one attempt says of its result; None where it was killed, some time after some checkpoint."""
     folder.mkdir(exist_ok=True)
-    command = [sys.executable, "-c", SCRIPT, kind, str(data), str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
+    command = ["tests.objectives.attempt", kind, str(data), str(folder)]
+    imported = ("hpsearch.objectives.rnn.objective", "pytest")
+    with zygote.start(command, imported=imported, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         if draw is not None:
             for _ in range(draw.randint(1, 12)):

@@ -10,7 +10,7 @@ from hpsearch.client.optuna_port import HttpPort
 from hpsearch.search.storage import Storage
 from hpsearch.service import Service
 from hpsearch.settings import Settings
-from tests.conftest import TOY, new_postgresql_database
+from tests.conftest import TOY, new_postgresql_database, new_sqlite_database
 from tests.servers import serving
 
 
@@ -18,7 +18,7 @@ from tests.servers import serving
 def shared_settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     home: Path = tmp_path_factory.mktemp("home")
     if request.param == "sqlite":
-        yield Settings(home=home)
+        yield Settings(home=new_sqlite_database(home))
         return
     with new_postgresql_database(request.getfixturevalue("postgresql_server")) as url:
         yield Settings(home=home, database_url=url)

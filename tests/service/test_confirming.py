@@ -26,7 +26,7 @@ from hpsearch.trials import (
     confirm_seed,
     trial_seed,
 )
-from tests.conftest import TOY, Clock, ServiceFactory, loop_study, toy_study
+from tests.conftest import TOY, Clock, ServiceFactory, loop_study, new_sqlite_database, toy_study
 from tests.service.conftest import Worker
 from tests.service.test_races import together
 
@@ -316,7 +316,7 @@ class Confirming(RuleBasedStateMachine):
         super().__init__()
         self.home = tempfile.TemporaryDirectory()
         self.clock = Clock()
-        self.service = Service(Settings(home=Path(self.home.name)), [TOY], self.clock)
+        self.service = Service(Settings(home=new_sqlite_database(Path(self.home.name))), [TOY], self.clock)
         self.service.open(reaper=False)
         self.workers: list[Worker] = []
         self.leases: list[tuple[Worker, Assignment]] = []

@@ -13,7 +13,7 @@ from hpsearch.service import Service
 from hpsearch.settings import Settings
 from hpsearch.studies import StudyState
 from hpsearch.trials import Result, TrialState
-from tests.conftest import Clock, ServiceFactory, toy_study
+from tests.conftest import TOY, Clock, ServiceFactory, new_sqlite_database, toy_study
 from tests.service.conftest import Worker
 
 
@@ -292,9 +292,7 @@ def test_trials_of_another_task_are_not_taken(service: Service, worker: Worker) 
 def test_every_finished_trial_is_copied_or_counted(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    from tests.conftest import TOY
-
-    service = Service(Settings(home=tmp_path_factory.mktemp("home")), [TOY])
+    service = Service(Settings(home=new_sqlite_database(tmp_path_factory.mktemp("home"))), [TOY])
     service.open(reaper=False)
     worker = Worker(service)
     xs = data.draw(st.lists(st.floats(-10, 10), min_size=1, max_size=8))

@@ -17,7 +17,7 @@ from hpsearch.service import Service
 from hpsearch.settings import Settings
 from hpsearch.studies import StudyState
 from hpsearch.trials import TRANSITIONS, Decision, Receipt, TrialState, check_transition
-from tests.conftest import TOY, Clock, toy_study
+from tests.conftest import TOY, Clock, new_sqlite_database, toy_study
 from tests.service.conftest import Worker
 
 BUDGET = 6
@@ -42,7 +42,7 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         self.home = tempfile.TemporaryDirectory()
         self.clock = Clock()
-        self.service = Service(Settings(home=Path(self.home.name)), [TOY], self.clock)
+        self.service = Service(Settings(home=new_sqlite_database(Path(self.home.name))), [TOY], self.clock)
         self.service.open(reaper=False)
         self.workers: list[Worker] = []
         self.leases: list[tuple[Worker, Assignment]] = []

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,8 @@ from hpsearch.settings import Settings
 from hpsearch.studies import StudyState
 from hpsearch.trials import Trial, TrialState
 from hpsearch.worker.agent import Agent, AgentOptions
+from tests import zygote
+from tests.conftest import new_sqlite_database
 from tests.waiting import wait_until
 from tests.worker.objectives import PATHS, SCRIPTED
 
@@ -30,7 +31,10 @@ class Lab:
 
     def __init__(self, folder: Path, database_url: str | None = None, lease_seconds: float = LEASE_SECONDS) -> None:
         self.settings = Settings(
-            home=folder / "home", database_url=database_url, lease_seconds=lease_seconds, max_artifact_mb=1
+            home=new_sqlite_database(folder / "home"),
+            database_url=database_url,
+            lease_seconds=lease_seconds,
+            max_artifact_mb=1,
         )
         self.service = Service(self.settings, [SCRIPTED])
         self.service.open()
@@ -118,15 +122,8 @@ class Lab:
     def start_process(self, **options: Any) -> "subprocess.Popen[bytes]":
         """An agent in a process group of its own, as `hpsearch worker` is one."""
         arguments = json.dumps({"name": "p1", "grace_seconds": 5.0, "poll_seconds": 0.05} | options)
-        return subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "tests.worker.agent_process",
-                str(self.settings.home),
-                str(self.workspace),
-                arguments,
-            ],
+        return zygote.start(
+            ["tests.worker.agent_process", str(self.settings.home), str(self.workspace), arguments],
             cwd=Path(__file__).parent.parent.parent,
             env=os.environ | ({"HPSEARCH_DATABASE_URL": url} if (url := self.settings.database_url) else {}),
             start_new_session=True,
