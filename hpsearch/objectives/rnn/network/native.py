@@ -1,10 +1,13 @@
 """Recurrent layers by `kernels`, as torch's autograd sees them; and where these can be used and are faster."""
 
+import fcntl
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,7 +58,8 @@ def is_usable(cell: str) -> bool:
     """Whether the kernels of this cell run here: numba is installed, and compiles them.
 
     The first answer in a process takes as long as that: a part of a second where numba's cache on disk has them,
-    else some seconds. Why not, where numba is there, is logged.
+    else some seconds, in which other processes wait for them rather than compile the same. Why not, where numba is
+    there, is logged.
     """
     if cell not in NATIVE_CELLS or find_spec("numba") is None:
         return False
@@ -64,11 +68,23 @@ def is_usable(cell: str) -> bool:
 
         if numba.config.DISABLE_JIT:
             return False
-        _try(cell)
+        with _compiling(cell):
+            _try(cell)
     except Exception:  # whatever a compiler, its cache and its libraries may raise: torch does the same work
         logger.warning("numba does not compile the kernels of %s: torch runs these layers", cell, exc_info=True)
         return False
     return True
+
+
+def load_kernels() -> None:
+    """Load the kernels that numba has compiled on this machine before, so that no trial waits for that. None is
+    compiled: each cell's take seconds, and not all cells are tried."""
+    if find_spec("numba") is None:
+        return
+    for cell in NATIVE_CELLS:
+        with suppress(Exception):  # whoever asks `is_usable` hears of it
+            if _is_on_disk(cell):
+                is_usable(cell)
 
 
 def numba_version(cell: str, units: Iterable[int]) -> str | None:
@@ -78,6 +94,31 @@ def numba_version(cell: str, units: Iterable[int]) -> str | None:
     from numba import __version__
 
     return str(__version__)
+
+
+@contextmanager
+def _compiling(cell: str) -> Iterator[None]:
+    """Within the block no other process of this machine compiles these kernels."""
+    folder = _kernels(cell).forward.stats.cache_path  # type: ignore[attr-defined]
+    with ExitStack() as stack:
+        if folder is not None and not _is_on_disk(cell):
+            with suppress(OSError):  # a folder or a file system that knows no locks: then each compiles for itself
+                file = stack.enter_context(Path(folder, f"{cell}.lock").open("w"))
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _is_on_disk(cell: str) -> bool:
+    """Whether numba's cache has both kernels; they may be out of date."""
+    kernels = _kernels(cell)
+    return all(map(_has_index, (kernels.forward, kernels.backward)))
+
+
+def _has_index(kernel: Any) -> bool:
+    code, folder = kernel.py_func.__code__, kernel.stats.cache_path
+    # numba names its files so: of another version of the source, the line mostly is another
+    name = f"kernels.{code.co_name}-{code.co_firstlineno}.py*.nbi"
+    return folder is not None and any(Path(folder).glob(name))
 
 
 @torch.enable_grad()
