@@ -158,9 +158,8 @@ class _Native(Function):
     @staticmethod
     def forward(ctx: Any, cell: str, values: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
         weights = others[:4]
-        results, kept = _forward(cell, values, weights, others[4:], is_kept=True)
+        results, kept = forward_pass(cell, values, weights, others[4:])
         ctx.cell, ctx.kept, ctx.shape = cell, kept, values.shape
-        ctx.weight_shapes = [weight.shape for weight in weights]
         ctx.save_for_backward(*weights[:2])
         ctx.set_materialize_grads(False)
         return results
@@ -168,18 +167,45 @@ class _Native(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, outputs: Tensor | None, *last: Tensor | None) -> tuple[Tensor | None, ...]:
-        weight_ih, weight_hh = ctx.saved_tensors
-        weight_ih, weight_hh = weight_ih.contiguous(), weight_hh.contiguous()
-        (batch, steps, features), units = ctx.shape, weight_hh.shape[1]
-        by_last = [None if grad is None else grad.contiguous() for grad in last]
-        by_values = _steps_first(weight_hh, batch, steps, features) if ctx.needs_input_grad[1] else None
-        by_states = [weight_hh.new_empty(1, batch, units) if needed else None for needed in ctx.needs_input_grad[6:]]
-        by_weights = [weight_hh.new_empty(shape) for shape in ctx.weight_shapes]
-        outer = (0, 0, 0, 0) if outputs is None else (outputs.data_ptr(), *outputs.stride())
-        found = [*by_last, weight_ih, weight_hh, by_values, *(by_states or [None] * len(last)), *by_weights]
-        addresses = [0 if tensor is None else tensor.data_ptr() for tensor in found]
-        _kernels(ctx.cell).backward(ctx.kept, batch, steps, features, units, *outer, *addresses)
+        needed = ctx.needs_input_grad
+        by_values, by_weights, by_states = backward_pass(
+            ctx.cell, ctx.kept, ctx.shape, ctx.saved_tensors, outputs, last, values=needed[1], states=needed[6:]
+        )
         return None, by_values, *by_weights, *by_states
+
+
+def forward_pass(
+    cell: str, values: Tensor, weights: Sequence[Tensor], states: Sequence[Tensor] = ()
+) -> tuple[tuple[Tensor, ...], Array]:
+    """`native_layer` without autograd; and what `backward_pass` needs."""
+    return _forward(cell, values, weights, states, is_kept=True)
+
+
+def backward_pass(
+    cell: str,
+    kept: Array,
+    shape: Sequence[int],
+    weights: Sequence[Tensor],
+    outputs: Tensor | None,
+    last: Sequence[Tensor | None],
+    *,
+    values: bool,
+    states: Sequence[bool] = (),
+) -> tuple[Tensor | None, list[Tensor], list[Tensor | None]]:
+    """Gradients of a pass over values of this shape, from those of its outputs and last states, None being zero: by
+    the values and the states, if they are wanted, and by the four weights. Of `weights` the first two are read."""
+    weight_ih, weight_hh = weights[0].contiguous(), weights[1].contiguous()
+    (batch, steps, features), units = shape, weight_hh.shape[1]
+    by_last = [None if grad is None else grad.contiguous() for grad in last]
+    by_values = _steps_first(weight_hh, batch, steps, features) if values else None
+    by_states = [weight_hh.new_empty(1, batch, units) if wanted else None for wanted in states]
+    biases = weight_ih.shape[:1]
+    by_weights = [weight_hh.new_empty(each) for each in (weight_ih.shape, weight_hh.shape, biases, biases)]
+    outer = (0, 0, 0, 0) if outputs is None else (outputs.data_ptr(), *outputs.stride())
+    found = [*by_last, weight_ih, weight_hh, by_values, *(by_states or [None] * len(last)), *by_weights]
+    addresses = [0 if tensor is None else tensor.data_ptr() for tensor in found]
+    _kernels(cell).backward(kept, batch, steps, features, units, *outer, *addresses)
+    return by_values, by_weights, by_states
 
 
 def _forward(
