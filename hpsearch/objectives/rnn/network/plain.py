@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hpsearch.objectives.rnn.data.batches import Batch
 from hpsearch.objectives.rnn.network.architecture import Architecture
@@ -47,9 +47,7 @@ class PlainNetwork:
         return all(layer.is_native(batch.inputs, layer.weight_hh_l0) for layer in self._layers)
 
     @torch.no_grad()
-    def gradients(
-        self, batch: Batch, loss: Callable[[Tensor, Batch], Tensor]
-    ) -> tuple[Tensor, dict[nn.Parameter, Tensor]]:
+    def gradients(self, batch: Batch, loss: Callable[[Tensor, Batch], Tensor]) -> tuple[Tensor, dict[Tensor, Tensor]]:
         """The loss of a batch, and its gradient by each weight. Loss: of outputs [batch, outputs], a scalar."""
         values, passes = batch.inputs, []
         for layer, weights in zip(self._layers, self._weights, strict=True):
@@ -61,8 +59,10 @@ class PlainNetwork:
         found = {self._head.weight: outer.t() @ ends.states, self._head.bias: outer.sum(0)}
         by_outputs, by_last = ends.gradients(outer @ self._head.weight)
         for position in range(len(passes) - 1, -1, -1):
-            *told, weights = passes[position]
-            by_outputs, by_weights, _ = backward_pass(*told, weights, by_outputs, by_last, values=position > 0)
+            cell, kept, shape, weights = passes[position]
+            by_outputs, by_weights, _ = backward_pass(
+                cell, kept, shape, weights, by_outputs, by_last, values=position > 0
+            )
             found |= zip(weights, by_weights, strict=True)
             by_last = [None] * len(last)
         return value, found
