@@ -248,6 +248,23 @@ def test_what_was_compiled_before_gives_the_same_bits(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb?")} == files
 
 
+COMPILER = """
+from hpsearch.objectives.rnn.network import kernels
+from hpsearch.objectives.rnn.network.native import is_usable, load_kernels
+load_kernels()
+assert not kernels.gru_forward.signatures
+assert is_usable("gru")
+print(sum(kernels.gru_forward.stats.cache_misses.values()))
+"""
+
+
+@pytest.mark.long
+def test_of_two_slots_one_compiles_and_the_other_waits(tmp_path: Path) -> None:
+    command, own = [sys.executable, "-c", COMPILER], os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    slots = [subprocess.Popen(command, env=own, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert sorted(slot.communicate(timeout=200)[0].strip() for slot in slots) == ["0", "1"]
+
+
 def test_a_folder_that_cannot_be_written_to_is_done_without() -> None:
     names: dict[str, Any] = {}
     exec("def twice(x): return 2 * x", names)  # of no file, as little to be cached as one of a read-only installation

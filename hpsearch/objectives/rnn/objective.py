@@ -11,6 +11,7 @@ from hpsearch.objectives.rnn.data.prepared import Prepared, prepare
 from hpsearch.objectives.rnn.data.readers import read_dataset, version
 from hpsearch.objectives.rnn.metric_names import METRICS, metrics_of
 from hpsearch.objectives.rnn.models.saved import save_model
+from hpsearch.objectives.rnn.network.native import load_kernels
 from hpsearch.objectives.rnn.parameters import DATA, INFO
 from hpsearch.objectives.rnn.training.runs import Runs
 from hpsearch.trials import Scalar
@@ -20,6 +21,7 @@ class RnnObjective:
     """Trains a recurrent network; keeps the newest data set in memory between trials."""
 
     def __init__(self) -> None:
+        load_kernels()  # an object lives as long as a worker's slot, which then has no trial yet
         self._prepared: tuple[Mapping[str, Any], list[Prepared]] | None = None
 
     def __call__(self, parameters: Mapping[str, Scalar], context: TrialContext) -> TrialResult:

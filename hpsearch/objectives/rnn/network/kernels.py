@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import carray, njit, types
 from numba.extending import intrinsic, overload
 
@@ -26,6 +26,10 @@ DEPTH = 128
 """Products that are added up at a time."""
 LANES = 8
 """Numbers in a vector: of float32 in AVX. Where a processor has others, LLVM makes two or a half of one."""
+IS_WIDE = bool(binding.get_host_cpu_features().get("avx512f"))
+"""Whether a processor has AVX-512: vectors twice as long, and twice as many registers. No number depends on it."""
+TILES = (1, 2, 3, 4, 5, 6) if IS_WIDE else (1, 2, 3)
+"""Widths of tiles, in vectors."""
 
 
 _OPTIONS: dict[str, Any] = {"fastmath": {"contract"}, "error_model": "numpy"}
@@ -55,18 +59,7 @@ class _Tile:
     def __init__(self, rows: int, vectors: int) -> None:
         self._rows, self._vectors = rows, vectors
 
-    def called(self, context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        """A call: numba's code generator for an intrinsic, whose arguments are `_add_product`'s first ones."""
-        out, at, row, a, a_at, a_row, a_step, b, b_at, b_step, depth = arguments
-        pointers = [
-            builder.gep(context.make_array(signature.args[place])(context, builder, array).data, [begin])
-            for place, array, begin in ((0, out, at), (3, a, a_at), (7, b, b_at))
-        ]
-        function = self._function(builder.module, pointers[0].type, depth.type)
-        builder.call(function, [*pointers, row, a_row, a_step, b_step, depth])
-        return context.get_dummy_value()
-
-    def _function(self, module: ir.Module, pointer: ir.PointerType, place: ir.IntType) -> ir.Function:
+    def function(self, module: ir.Module, pointer: ir.PointerType, place: ir.IntType) -> ir.Function:
         """One a module: inlined wherever it is called, it would take seconds to compile."""
         name = f"hpsearch_tile_{self._rows}_{self._vectors}_{pointer.pointee}"
         if name in module.globals:
@@ -114,27 +107,32 @@ class _Tile:
         return [builder.gep(first, [builder.mul(apart, apart.type(row))]) for row in range(self._rows)]
 
     def _vectors_at(self, builder: ir.IRBuilder, row: Any) -> list[Any]:
-        pointer, index = ir.VectorType(row.type.pointee, LANES).as_pointer(), ir.IntType(64)
-        return [builder.bitcast(builder.gep(row, [index(LANES * each)]), pointer) for each in range(self._vectors)]
+        """Of twice as many lanes where the processor has such, but for an odd one at the end."""
+        lanes, number, index = LANES * (1 + IS_WIDE), row.type.pointee, ir.IntType(64)
+        begins = range(0, LANES * self._vectors, lanes)
+        kinds = [ir.VectorType(number, min(lanes, LANES * self._vectors - begin)) for begin in begins]
+        return [
+            builder.bitcast(builder.gep(row, [index(begin)]), kind.as_pointer())
+            for begin, kind in zip(begins, kinds, strict=True)
+        ]
 
 
 def _with_products(builder: ir.IRBuilder, sums: list[Any], factors: list[Any], columns: list[Any]) -> list[Any]:
     """Each sum and the product of its row's factor with its column."""
     found = []
     for row, factor in enumerate(factors):
-        spread = _spread(builder, factor)
+        spread = {column.type.count: _spread(builder, factor, column.type) for column in columns}
         for total, column in zip(sums[row * len(columns) :], columns, strict=False):
-            product = builder.fmul(spread, column, flags=("contract",))
+            product = builder.fmul(spread[column.type.count], column, flags=("contract",))
             found.append(builder.fadd(total, product, flags=("contract",)))
     return found
 
 
-def _spread(builder: ir.IRBuilder, value: Any) -> Any:
+def _spread(builder: ir.IRBuilder, value: Any, vector: ir.VectorType) -> Any:
     """A number in all places of a vector."""
-    vector, index = ir.VectorType(value.type, LANES), ir.IntType(32)
-    nothing = ir.Constant(vector, ir.Undefined)
+    index, nothing = ir.IntType(32), ir.Constant(vector, ir.Undefined)
     first = builder.insert_element(nothing, value, index(0))
-    return builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(index, LANES), [0] * LANES))
+    return builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(index, vector.count), [0] * vector.count))
 
 
 def _load(builder: ir.IRBuilder, pointer: Any) -> Any:
@@ -147,20 +145,38 @@ def _bytes(pointer: Any) -> int:
     return 4 if getattr(kind, "element", kind) == ir.FloatType() else 8
 
 
-def _tile(rows: int, vectors: int) -> Any:
+def _tile(rows: int) -> Any:
+    """Adds a product of so many rows, and of as many vectors as are said last: one of `TILES`."""
+
     def typed(
         _context: Any, out: Any, _at: Any, _row: Any, a: Any, _a_at: Any, _a_row: Any, _a_step: Any, b: Any,
-        _b_at: Any, _b_step: Any, _depth: Any,
+        _b_at: Any, _b_step: Any, _depth: Any, _vectors: Any,
     ) -> Any:  # fmt: skip
         size = types.intp
-        arguments = (out, size, size, a, size, size, size, b, size, size, size)
-        return types.void(*arguments), _Tile(rows, vectors).called
+        arguments = (out, size, size, a, size, size, size, b, size, size, size, size)
+        return types.void(*arguments), written
+
+    def written(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        out, at, row, a, a_at, a_row, a_step, b, b_at, b_step, depth, vectors = arguments
+        pointers = [
+            builder.gep(context.make_array(signature.args[place])(context, builder, array).data, [begin])
+            for place, array, begin in ((0, out, at), (3, a, a_at), (7, b, b_at))
+        ]
+        after = builder.append_basic_block()
+        choice = builder.switch(vectors, after)
+        for width in TILES:
+            function = _Tile(rows, width).function(builder.module, pointers[0].type, depth.type)
+            choice.add_case(vectors.type(width), block := builder.append_basic_block())
+            builder.position_at_end(block)
+            builder.call(function, [*pointers, row, a_row, a_step, b_step, depth])
+            builder.branch(after)
+        builder.position_at_end(after)
+        return context.get_dummy_value()
 
     return intrinsic(typed)
 
 
-_tile_43, _tile_42, _tile_41 = (_tile(4, vectors) for vectors in (3, 2, 1))
-_tile_13, _tile_12, _tile_11 = (_tile(1, vectors) for vectors in (3, 2, 1))
+_add_four_rows, _add_row = _tile(4), _tile(1)
 
 
 @_part
@@ -187,25 +203,21 @@ def _add_part(
     """The same of so few products that a and b stay in the nearest memory."""
     column = 0
     while column < columns:
-        left = (columns - column) // LANES
-        vectors = 1 if left == 1 else 2 + left % 2
+        vectors = _next_tile((columns - column) // LANES)
         for i in range(0, rows - 3, 4):
             to, of = at + i * row + column, a_at + i * a_row
-            if vectors == 2:
-                _tile_42(out, to, row, a, of, a_row, a_step, b, b_at + column, b_step, depth)
-            elif vectors == 3:
-                _tile_43(out, to, row, a, of, a_row, a_step, b, b_at + column, b_step, depth)
-            else:
-                _tile_41(out, to, row, a, of, a_row, a_step, b, b_at + column, b_step, depth)
+            _add_four_rows(out, to, row, a, of, a_row, a_step, b, b_at + column, b_step, depth, vectors)
         for i in range(rows // 4 * 4, rows):
             to, of = at + i * row + column, a_at + i * a_row
-            if vectors == 2:
-                _tile_12(out, to, row, a, of, a_row, a_step, b, b_at + column, b_step, depth)
-            elif vectors == 3:
-                _tile_13(out, to, row, a, of, a_row, a_step, b, b_at + column, b_step, depth)
-            else:
-                _tile_11(out, to, row, a, of, a_row, a_step, b, b_at + column, b_step, depth)
+            _add_row(out, to, row, a, of, a_row, a_step, b, b_at + column, b_step, depth, vectors)
         column += LANES * vectors
+
+
+@_part
+def _next_tile(left: int) -> int:
+    """How wide, where so many vectors are left: tiles are as even as can be, as narrow ones are slow."""
+    count = -(-left // TILES[-1])
+    return -(-left // count)
 
 
 # --- functions of one number -----------------------------------------------------------------------------------------

@@ -58,7 +58,7 @@ class RecurrentLayer(nn.RNNBase):
         sequences go on. The first one is zero by default."""
         recurrent = self._recurrent_weight()
         weights = [self.weight_ih_l0, recurrent, self.bias_ih_l0, self.bias_hh_l0]
-        if self._is_native(values, recurrent):
+        if self.is_native(values, recurrent):
             return self._by_native(values, state, weights)
         if state is None:
             zeros = values.new_zeros(1, values.shape[0], self.hidden_size)
@@ -85,7 +85,8 @@ class RecurrentLayer(nn.RNNBase):
         outputs, *last = native_layer(self.cell, values, states, weights)
         return outputs, (last[0] if self.cell != "lstm" else (last[0], last[1]))
 
-    def _is_native(self, values: Tensor, weight: Tensor) -> bool:
+    def is_native(self, values: Tensor, weight: Tensor) -> bool:
+        """Whether these values and recurrent weights go through `native`."""
         return (
             _is_on_cpu(values)
             and values.dtype is weight.dtype is torch.float32

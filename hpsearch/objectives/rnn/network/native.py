@@ -1,10 +1,13 @@
 """Recurrent layers by `kernels`, as torch's autograd sees them; and where these can be used and are faster."""
 
+import fcntl
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,7 +58,8 @@ def is_usable(cell: str) -> bool:
     """Whether the kernels of this cell run here: numba is installed, and compiles them.
 
     The first answer in a process takes as long as that: a part of a second where numba's cache on disk has them,
-    else some seconds. Why not, where numba is there, is logged.
+    else some seconds, in which other processes wait for them rather than compile the same. Why not, where numba is
+    there, is logged.
     """
     if cell not in NATIVE_CELLS or find_spec("numba") is None:
         return False
@@ -64,11 +68,23 @@ def is_usable(cell: str) -> bool:
 
         if numba.config.DISABLE_JIT:
             return False
-        _try(cell)
+        with _compiling(cell):
+            _try(cell)
     except Exception:  # whatever a compiler, its cache and its libraries may raise: torch does the same work
         logger.warning("numba does not compile the kernels of %s: torch runs these layers", cell, exc_info=True)
         return False
     return True
+
+
+def load_kernels() -> None:
+    """Load the kernels that numba has compiled on this machine before, so that no trial waits for that. None is
+    compiled: each cell's take seconds, and not all cells are tried."""
+    if find_spec("numba") is None:
+        return
+    for cell in NATIVE_CELLS:
+        with suppress(Exception):  # whoever asks `is_usable` hears of it
+            if _is_on_disk(cell):
+                is_usable(cell)
 
 
 def numba_version(cell: str, units: Iterable[int]) -> str | None:
@@ -78,6 +94,31 @@ def numba_version(cell: str, units: Iterable[int]) -> str | None:
     from numba import __version__
 
     return str(__version__)
+
+
+@contextmanager
+def _compiling(cell: str) -> Iterator[None]:
+    """Within the block no other process of this machine compiles these kernels."""
+    folder = _kernels(cell).forward.stats.cache_path  # type: ignore[attr-defined]
+    with ExitStack() as stack:
+        if folder is not None and not _is_on_disk(cell):
+            with suppress(OSError):  # a folder or a file system that knows no locks: then each compiles for itself
+                file = stack.enter_context(Path(folder, f"{cell}.lock").open("w"))
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _is_on_disk(cell: str) -> bool:
+    """Whether numba's cache has both kernels; they may be out of date."""
+    kernels = _kernels(cell)
+    return all(map(_has_index, (kernels.forward, kernels.backward)))
+
+
+def _has_index(kernel: Any) -> bool:
+    code, folder = kernel.py_func.__code__, kernel.stats.cache_path
+    # numba names its files so: of another version of the source, the line mostly is another
+    name = f"kernels.{code.co_name}-{code.co_firstlineno}.py*.nbi"
+    return folder is not None and any(Path(folder).glob(name))
 
 
 @torch.enable_grad()
@@ -117,9 +158,8 @@ class _Native(Function):
     @staticmethod
     def forward(ctx: Any, cell: str, values: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
         weights = others[:4]
-        results, kept = _forward(cell, values, weights, others[4:], is_kept=True)
+        results, kept = forward_pass(cell, values, weights, others[4:])
         ctx.cell, ctx.kept, ctx.shape = cell, kept, values.shape
-        ctx.weight_shapes = [weight.shape for weight in weights]
         ctx.save_for_backward(*weights[:2])
         ctx.set_materialize_grads(False)
         return results
@@ -127,18 +167,45 @@ class _Native(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, outputs: Tensor | None, *last: Tensor | None) -> tuple[Tensor | None, ...]:
-        weight_ih, weight_hh = ctx.saved_tensors
-        weight_ih, weight_hh = weight_ih.contiguous(), weight_hh.contiguous()
-        (batch, steps, features), units = ctx.shape, weight_hh.shape[1]
-        by_last = [None if grad is None else grad.contiguous() for grad in last]
-        by_values = _steps_first(weight_hh, batch, steps, features) if ctx.needs_input_grad[1] else None
-        by_states = [weight_hh.new_empty(1, batch, units) if needed else None for needed in ctx.needs_input_grad[6:]]
-        by_weights = [weight_hh.new_empty(shape) for shape in ctx.weight_shapes]
-        outer = (0, 0, 0, 0) if outputs is None else (outputs.data_ptr(), *outputs.stride())
-        found = [*by_last, weight_ih, weight_hh, by_values, *(by_states or [None] * len(last)), *by_weights]
-        addresses = [0 if tensor is None else tensor.data_ptr() for tensor in found]
-        _kernels(ctx.cell).backward(ctx.kept, batch, steps, features, units, *outer, *addresses)
+        needed = ctx.needs_input_grad
+        by_values, by_weights, by_states = backward_pass(
+            ctx.cell, ctx.kept, ctx.shape, ctx.saved_tensors, outputs, last, values=needed[1], states=needed[6:]
+        )
         return None, by_values, *by_weights, *by_states
+
+
+def forward_pass(
+    cell: str, values: Tensor, weights: Sequence[Tensor], states: Sequence[Tensor] = ()
+) -> tuple[tuple[Tensor, ...], Array]:
+    """`native_layer` without autograd; and what `backward_pass` needs."""
+    return _forward(cell, values, weights, states, is_kept=True)
+
+
+def backward_pass(
+    cell: str,
+    kept: Array,
+    shape: Sequence[int],
+    weights: Sequence[Tensor],
+    outputs: Tensor | None,
+    last: Sequence[Tensor | None],
+    *,
+    values: bool,
+    states: Sequence[bool] = (),
+) -> tuple[Tensor | None, list[Tensor], list[Tensor | None]]:
+    """Gradients of a pass over values of this shape, from those of its outputs and last states, None being zero: by
+    the values and the states, if they are wanted, and by the four weights. Of `weights` the first two are read."""
+    weight_ih, weight_hh = weights[0].contiguous(), weights[1].contiguous()
+    (batch, steps, features), units = shape, weight_hh.shape[1]
+    by_last = [None if grad is None else grad.contiguous() for grad in last]
+    by_values = _steps_first(weight_hh, batch, steps, features) if values else None
+    by_states = [weight_hh.new_empty(1, batch, units) if wanted else None for wanted in states]
+    biases = weight_ih.shape[:1]
+    by_weights = [weight_hh.new_empty(each) for each in (weight_ih.shape, weight_hh.shape, biases, biases)]
+    outer = (0, 0, 0, 0) if outputs is None else (outputs.data_ptr(), *outputs.stride())
+    found = [*by_last, weight_ih, weight_hh, by_values, *(by_states or [None] * len(last)), *by_weights]
+    addresses = [0 if tensor is None else tensor.data_ptr() for tensor in found]
+    _kernels(cell).backward(kept, batch, steps, features, units, *outer, *addresses)
+    return by_values, by_weights, by_states
 
 
 def _forward(

@@ -37,6 +37,8 @@ class _Kind:
     update: Update
     state: tuple[str, ...]
     is_fused: bool = False
+    is_counted: bool = False
+    """Whether the rule takes the number of the step, and leaves it to others to count."""
 
 
 @dataclass(slots=True)
@@ -47,6 +49,15 @@ class _Group:
     decay: float
     parameters: list[nn.Parameter]
     state: State
+    steps: Tensor | None = None
+    """All that the state has by this name, side by side in memory."""
+
+    def count(self) -> None:
+        """One step more."""
+        if self.steps is None:
+            torch._foreach_add_(self.state["step"], 1)
+        else:
+            self.steps.add_(1)
 
 
 class Optimizer:
@@ -55,10 +66,7 @@ class Optimizer:
     def __init__(self, kind: _Kind, groups: Mapping[tuple[float, float], list[nn.Parameter]]) -> None:
         """`groups`: parameters by the scale of their learning rate and their weight decay."""
         self._kind = kind
-        self._groups = [
-            _Group(scale, decay, members, {name: [self._first(name, one) for one in members] for name in kind.state})
-            for (scale, decay), members in groups.items()
-        ]
+        self._groups = [self._group(scale, decay, members) for (scale, decay), members in groups.items()]
         self._trained = self._groups
 
     @property
@@ -80,8 +88,17 @@ class Optimizer:
             # the fused updates read memory as it lies
             own = [gradient.contiguous() for gradient in gradients[begin:end]]
             if own:
+                if self._kind.is_counted:
+                    group.count()
                 self._kind.update(group.parameters, own, group.state, rate * group.scale, group.decay)  # type: ignore[arg-type]
             begin = end
+
+    def _group(self, scale: float, decay: float, members: list[nn.Parameter]) -> _Group:
+        state = {name: [self._first(name, one) for one in members] for name in self._kind.state}
+        if not self._kind.is_counted:
+            return _Group(scale, decay, members, state)
+        steps = torch.stack(state["step"])
+        return _Group(scale, decay, members, state | {"step": list(steps.unbind())}, steps)
 
     def _first(self, name: str, parameter: Tensor) -> Tensor:
         """A parameter's state before its first step. Momentum from zero makes the first step one by the gradient."""
@@ -118,6 +135,8 @@ class Optimizer:
 
 def _part_of(group: _Group, chosen: list[bool]) -> _Group:
     """The same tensors of some parameters."""
+    if all(chosen):
+        return group
     state = {name: list(compress(values, chosen)) for name, values in group.state.items()}
     return _Group(group.scale, group.decay, list(compress(group.parameters, chosen)), state)
 
@@ -148,8 +167,12 @@ def _kinds(momentum: float) -> dict[str, _Kind]:
     return {
         "sgd": _Kind(partial(_sgd, momentum), ("momentum_buffer",) if momentum else (), is_fused=True),
         "rmsprop": _Kind(_rmsprop, ("step", "square_avg")),
-        "adam": _Kind(partial(_adam, torch._fused_adam_), ("step", "exp_avg", "exp_avg_sq"), is_fused=True),
-        "adamw": _Kind(partial(_adam, torch._fused_adamw_), ("step", "exp_avg", "exp_avg_sq"), is_fused=True),
+        "adam": _Kind(
+            partial(_adam, torch._fused_adam_), ("step", "exp_avg", "exp_avg_sq"), is_fused=True, is_counted=True
+        ),
+        "adamw": _Kind(
+            partial(_adam, torch._fused_adamw_), ("step", "exp_avg", "exp_avg_sq"), is_fused=True, is_counted=True
+        ),
         "nadam": _Kind(_nadam, ("step", "exp_avg", "exp_avg_sq", "mu_product")),
     }
 
@@ -187,7 +210,6 @@ def _adam(
     rate: float,
     decay: float,
 ) -> None:
-    torch._foreach_add_(state["step"], 1)
     fused(
         parameters,
         gradients,

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from hpsearch.objectives.rnn.data.augmentation import Augmentation
-from hpsearch.objectives.rnn.data.batches import Piece, Split, Stream
+from hpsearch.objectives.rnn.data.batches import Batch, Piece, Split, Stream
 from hpsearch.objectives.rnn.network.layers import State
 from hpsearch.objectives.rnn.network.model import SequenceModel, detached
+from hpsearch.objectives.rnn.network.plain import PlainNetwork, is_plain
 from hpsearch.objectives.rnn.network.transfer import HEAD, Freeze
 from hpsearch.objectives.rnn.training.averaging import averager_of
 from hpsearch.objectives.rnn.training.checkpoint import Weights, part, under, unusable
@@ -53,6 +54,7 @@ class Training:
         self.best: Weights = {}
         """Of the best epoch so far."""
         self._split, self._loss, self._augmentation, self._options = split, loss, augmentation, options
+        self._plain = PlainNetwork(model) if is_plain(model.architecture) else None
         self._optimizer = optimizer_of(options, model, HEAD)
         self._schedule = schedule_of(options, self._steps_per_epoch())
         self._averager = averager_of(options, model)
@@ -120,25 +122,33 @@ class Training:
         options, batch = self._options, self._split.batch(piece)
         if self._augmentation is not None:
             batch = self._augmentation(batch, self._noise)
-        with self._precision(), self._watched(is_watched) as watched:
-            outputs = self.model(batch, self._states if piece.start else None)
-        loss = self._loss(outputs.values.float(), batch)
-        found = torch.autograd.grad(loss, [*self._parameters, *watched], materialize_grads=True)
-        if watched:
-            self._record.note_reach(found[-1], batch.lengths)
-        gradients, norm = clipped(found[: len(self._parameters)], options["clip_norm"], options["clip_value"])
+        if self._plain is not None and not is_watched and self._plain.takes(batch):
+            loss, by_weight = self._plain.gradients(batch, self._loss)
+            gradients = tuple(by_weight[parameter] for parameter in self._parameters)
+        else:
+            loss, gradients = self._by_autograd(batch, piece, is_watched)
+        gradients, norm = clipped(gradients, options["clip_norm"], options["clip_value"])
         self._record.add(norm)
         if options["l1"]:
             gradients = with_l1(self._parameters, gradients, options["l1"])
         self._optimizer.step(gradients, rate)
         if self._averager is not None:
             self._averager.after_step(self.model)
-        if self._split.carries:
-            self._states = tuple(detached(state) for state in outputs.states)
-        loss = loss.detach()
         self._losses.append(loss)
         self._sizes.append(len(batch))
         return loss
+
+    def _by_autograd(self, batch: Batch, piece: Piece, is_watched: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The loss, and its gradients by the parameters; the states go on to the next piece."""
+        with self._precision(), self._watched(is_watched) as watched:
+            outputs = self.model(batch, self._states if piece.start else None)
+        loss = self._loss(outputs.values.float(), batch)
+        found = torch.autograd.grad(loss, [*self._parameters, *watched], materialize_grads=True)
+        if watched:
+            self._record.note_reach(found[-1], batch.lengths)
+        if self._split.carries:
+            self._states = tuple(detached(state) for state in outputs.states)
+        return loss.detach(), found[: len(self._parameters)]
 
     @contextmanager
     def _watched(self, is_watched: bool) -> Iterator[list[Tensor]]:
