@@ -45,21 +45,44 @@ def test_the_sampler_is_chosen_by_the_space_and_the_budget(space: Any, budget: A
 @pytest.mark.parametrize(
     ("settings", "chosen"),
     [
-        ({"max_epochs": 50}, ASHAPruner(min_resource=1)),
-        ({"epochs": 300}, ASHAPruner(min_resource=10)),
+        ({"max_epochs": 50}, ASHAPruner(min_resource=5)),
+        ({"epochs": 300}, ASHAPruner(min_resource=30)),
+        ({"epochs": 9}, ASHAPruner(min_resource=1)),
         ({"max_epochs": 2}, NoPruner()),
         ({}, MedianPruner()),
         ({"max_epochs": "many"}, MedianPruner()),
         ({"max_epochs": True}, MedianPruner()),
         ({"max_epochs": -1}, MedianPruner()),
         ({"max_epochs": 50, "folds": 5}, MedianPruner()),
-        ({"max_epochs": 50, "folds": 1}, ASHAPruner(min_resource=1)),
+        ({"max_epochs": 50, "folds": 1}, ASHAPruner(min_resource=5)),
     ],
 )
 def test_the_pruner_is_chosen_by_what_is_known_of_the_steps(settings: Any, chosen: Any) -> None:
     spec = study(settings)
     assert pruner_of(spec) == chosen
     assert chosen.name == choice_of(spec).reasons[1].partition(":")[0]
+
+
+def test_a_study_keeps_the_rules_that_it_was_made_with() -> None:
+    earlier = study({"max_epochs": 50}, pruner={"name": "auto", "version": 1})
+    assert pruner_of(earlier) == ASHAPruner(min_resource=1)
+    assert "step 1" in choice_of(earlier).reasons[1]
+
+
+def test_auto_is_the_default() -> None:
+    raw = loop_study()
+    del raw["sampler"], raw["pruner"]
+    assert choice_of(parse_study(raw)) == choice_of(parse_study(raw | AUTO))
+
+
+def test_a_grid_is_not_pruned() -> None:
+    assert pruner_of(study({"max_epochs": 50}, space=FEW, sampler={"name": "grid"}, budget={})) == NoPruner()
+
+
+def test_scripts_that_define_their_space_themselves_get_all_their_trials() -> None:
+    spec = study(space={}, budget={"trials": 20})
+    assert spec.budget_trials == 20
+    assert isinstance(sampler_of(spec), TPESampler)
 
 
 def test_where_rungs_make_trials_cheap_chance_has_a_larger_share() -> None:
