@@ -154,6 +154,9 @@ class TPESampler(_Part):
     rank_pruned_by: Literal["step", "value"] = "step"
     """How pruned trials compare: behind all complete ones, the further they came the better (Optuna's way); or among
     them, by their last value."""
+    duplicates: Bool = True
+    """Whether a configuration may be suggested again (Optuna's way) while there are others that no trial has; of spaces
+    whose configurations can be counted."""
 
 
 class GPSampler(_Part):
@@ -240,7 +243,7 @@ class AutoSampler(_Part):
     """Chosen by hpsearch, from the space and the budget; the study's `chosen` says what and why."""
 
     name: Literal["auto"] = "auto"
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 2
     """Of the rules: a study keeps those that it was made with."""
 
 
@@ -480,6 +483,11 @@ class StudySpec(_Part):
             return self.budget.trials
         bounds = [configurations(self.space, self.limits), self.budget.trials]
         return min((bound for bound in bounds if bound is not None and bound < 2**53), default=None)
+
+    @cached_property
+    def is_countable(self) -> bool:
+        """Whether the configurations of its space can be counted, so that each has a place in `grid`."""
+        return bool(self.space) and configurations(self.space, self.limits) is not None
 
     @cached_property
     def grid(self) -> Grid:

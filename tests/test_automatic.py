@@ -30,7 +30,7 @@ def study(settings: Any = None, **changes: Any) -> StudySpec:
         (FLOAT, {"trials": 100}, TPESampler),
         (FLOAT, {"wall_clock": "1h"}, TPESampler),
         (FLOAT, {"trials": 10}, QMCSampler),
-        (FEW, {"trials": 6}, BruteForceSampler),
+        (FEW, {"trials": 6}, TPESampler),
         (FEW, {"trials": 5}, QMCSampler),
         (FEW, {"wall_clock": 60.0}, TPESampler),
         (FLOAT | FEW, {"trials": 1000}, TPESampler),
@@ -64,9 +64,23 @@ def test_the_pruner_is_chosen_by_what_is_known_of_the_steps(settings: Any, chose
 
 
 def test_a_study_keeps_the_rules_that_it_was_made_with() -> None:
-    earlier = study({"max_epochs": 50}, pruner={"name": "auto", "version": 1})
+    first = {"name": "auto", "version": 1}
+    earlier = study({"max_epochs": 50}, sampler=first, pruner=first)
     assert pruner_of(earlier) == ASHAPruner(min_resource=1)
     assert "step 1" in choice_of(earlier).reasons[1]
+    assert isinstance(sampler_of(study(space=FEW, budget={"trials": 6}, sampler=first)), BruteForceSampler)
+    assert sampler_of(earlier) == TPESampler(
+        startup_trials=10, startup="quasi_random", multivariate=False, exploration=0.5, rank_pruned_by="value"
+    )
+
+
+@pytest.mark.parametrize(("budget", "first", "startup"), [(300, 5, 10), (301, 1, 300), (None, 1, 300)])
+def test_few_trials_go_further_and_many_are_spread_wider(budget: int | None, first: int, startup: int) -> None:
+    spec = study({"max_epochs": 50}, budget={"trials": budget, "compute_seconds": 3600.0})
+    assert pruner_of(spec) == ASHAPruner(min_resource=first)
+    sampler = sampler_of(spec)
+    assert isinstance(sampler, TPESampler)
+    assert sampler.startup_trials == startup
 
 
 def test_auto_is_the_default() -> None:
@@ -88,7 +102,7 @@ def test_scripts_that_define_their_space_themselves_get_all_their_trials() -> No
 def test_where_rungs_make_trials_cheap_chance_has_a_larger_share() -> None:
     wide = {f"x{index}": FLOAT["x"] for index in range(8)}
     settings = {"max_epochs": 50}
-    cheap = sampler_of(study(settings, space=wide, budget={"trials": 400}))
+    cheap = sampler_of(study(settings, space=wide, budget={"trials": 300}))
     assert isinstance(cheap, TPESampler)
     assert (cheap.startup_trials, cheap.exploration, cheap.rank_pruned_by) == (48, 0.5, "value")
     small = sampler_of(study(settings, space=wide, budget={"trials": 100}))
@@ -124,7 +138,7 @@ def test_the_choice_is_on_record_and_goes_over_the_wire(service: Service) -> Non
     assert made.spec.sampler == AutoSampler()
     assert service.create_study(raw) == (made, False)
     told = service.get_study(made.name).model_dump(mode="json")
-    assert told["spec"]["sampler"] == {"name": "auto", "version": 1}
+    assert told["spec"]["sampler"] == {"name": "auto", "version": 2}
     assert (told["chosen"]["sampler"]["name"], told["chosen"]["pruner"]["name"]) == ("tpe", "median")
     assert told["chosen"]["reasons"][1].startswith("median: how many steps")
     assert Study.model_validate(told) == made
@@ -132,5 +146,5 @@ def test_the_choice_is_on_record_and_goes_over_the_wire(service: Service) -> Non
 
 def test_other_versions_and_options_are_refused() -> None:
     with pytest.raises(InvalidSpec) as caught:
-        study(sampler={"name": "auto", "version": 2}, pruner={"name": "auto", "min_resource": 3})
+        study(sampler={"name": "auto", "version": 3}, pruner={"name": "auto", "min_resource": 3})
     assert {fault.path for fault in caught.value.faults} == {"sampler.version", "pruner.min_resource"}
