@@ -1,8 +1,8 @@
 """What `auto` stands for: a sampler and a pruner, chosen from what a study says of itself.
 
 The rules were made by looking at the four tasks of `CHOSEN_ON` in `tests.benchmarks.search`, with few seeds, and partly
-by judgement; of the others a baseline was seen. They are no default yet. A pure function of the spec, whose `version`
-names the rules: what was chosen is on record with it.
+by judgement; of the other curves the first rung of version 2 was seen with 40 trials. A pure function of the spec,
+whose `version` names the rules: what was chosen is on record with it.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from hpsearch.spec import (
     AutoPruner,
     AutoSampler,
     BruteForceSampler,
+    GridSampler,
     PrunerSpec,
     QMCSampler,
     SamplerSpec,
@@ -26,6 +27,13 @@ EPOCHS = ("max_epochs", "epochs", "n_epochs", "max_steps", "num_epochs")
 """Settings that commonly say how many steps a trial reports."""
 RUNGS_FROM = 30
 """The first rung is at a trial's end divided by this, and never before the first step."""
+RUNGS_FROM_OF_FEW = 10
+"""The same where a budget counts few trials (version 2): each is worth more then, and a misleading start costs less."""
+FEW_TRIALS = 300
+BREADTH = 300
+"""Where rungs make trials cheap and a budget bounds time or many trials (version 2): so many are drawn before a model
+is trusted. Breadth is hard to beat there, as a model's trials are alike and most go on to their end."""
+BREADTH_EXPLORATION = 0.8
 SMALL_BUDGET = 10
 STARTUP = 10
 STARTUP_A_PARAMETER = 6
@@ -50,28 +58,31 @@ class Choice(BaseModel):
 
 def sampler_of(spec: StudySpec) -> SamplerSpec:
     """The study's own sampler, or what `auto` stands for."""
-    return _sampler_for(spec)[0] if isinstance(spec.sampler, AutoSampler) else spec.sampler
+    return _sampler_for(spec, spec.sampler.version)[0] if isinstance(spec.sampler, AutoSampler) else spec.sampler
 
 
 def pruner_of(spec: StudySpec) -> AnyPruner:
     """The study's own pruner, or what `auto` stands for."""
-    return _pruner_for(spec)[0] if isinstance(spec.pruner, AutoPruner) else spec.pruner
+    return _pruner_for(spec, spec.pruner.version)[0] if isinstance(spec.pruner, AutoPruner) else spec.pruner
 
 
 def choice_of(spec: StudySpec) -> Choice:
     """Both, and why, where they were left to hpsearch."""
     reasons = []
     if isinstance(spec.sampler, AutoSampler):
-        reasons.append(_sampler_for(spec)[1])
+        reasons.append(_sampler_for(spec, spec.sampler.version)[1])
     if isinstance(spec.pruner, AutoPruner):
-        reasons.append(_pruner_for(spec)[1])
+        reasons.append(_pruner_for(spec, spec.pruner.version)[1])
     return Choice(sampler=sampler_of(spec), pruner=pruner_of(spec), reasons=tuple(reasons))
 
 
-def _sampler_for(spec: StudySpec) -> tuple[SamplerSpec, str]:
+def _sampler_for(spec: StudySpec, version: int) -> tuple[SamplerSpec, str]:
     size, budget = configurations(spec.space, spec.limits), spec.budget.trials
-    if size is not None and budget is not None and size <= budget:
-        return BruteForceSampler(), f"brute_force: {budget} trials are enough for all {size} configurations"
+    if spec.space and size is not None and budget is not None and size <= budget:
+        enough = f"{budget} trials are enough for all {size} configurations"
+        if version == 1:
+            return BruteForceSampler(), f"brute_force: {enough}"
+        return _tpe(version, STARTUP), f"tpe: {enough}; each comes once, and those first that promise most"
     if budget is not None and budget <= SMALL_BUDGET and spec.earlier:
         return TPESampler(startup="quasi_random", rank_pruned_by="value"), (
             f"tpe: {budget} trials are too few to learn from, but the earlier studies say where to begin"
@@ -79,25 +90,44 @@ def _sampler_for(spec: StudySpec) -> tuple[SamplerSpec, str]:
     if budget is not None and budget <= SMALL_BUDGET:
         return QMCSampler(), f"qmc: {budget} trials are too few to learn from, so they are spread evenly"
     if not isinstance(pruner_of(spec), ASHAPruner):
-        return TPESampler(startup_trials=STARTUP, startup="quasi_random", rank_pruned_by="value"), (
+        return _tpe(version, STARTUP), (
             f"tpe: {STARTUP} quasi-random trials first, then by a model of the good and the bad ones"
         )
-    startup = min(max(STARTUP, STARTUP_A_PARAMETER * len(spec.space)), MOST_STARTUP)
-    startup = startup if budget is None else max(STARTUP, min(startup, budget // 4))
-    return TPESampler(
-        startup_trials=startup,
-        startup="quasi_random",
-        multivariate=False,
-        exploration=EXPLORATION,
-        rank_pruned_by="value",
-    ), (
+    return _beside_rungs(spec, version)
+
+
+def _beside_rungs(spec: StudySpec, version: int) -> tuple[SamplerSpec, str]:
+    """Where rungs make trials cheap."""
+    budget = spec.budget.trials
+    startup, exploration = BREADTH, BREADTH_EXPLORATION
+    if version == 1 or _counts_few(spec):
+        startup, exploration = min(max(STARTUP, STARTUP_A_PARAMETER * len(spec.space)), MOST_STARTUP), EXPLORATION
+        startup = startup if budget is None else max(STARTUP, min(startup, budget // 4))
+    return _tpe(version, startup, multivariate=False, exploration=exploration), (
         f"tpe: {startup} quasi-random trials first, which rungs make cheap; then by a model of the good and the bad, "
-        f"pruned ones among them by their last value; {EXPLORATION:.0%} stay at random, to find a misled model out"
+        f"pruned ones among them by their last value; {exploration:.0%} stay at random, to find a misled model out"
     )
 
 
-def _pruner_for(spec: StudySpec) -> tuple[AnyPruner, str]:
+def _tpe(version: int, startup: int, multivariate: bool = True, exploration: float = 0.0) -> TPESampler:
+    return TPESampler(
+        startup_trials=startup,
+        startup="quasi_random",
+        multivariate=multivariate,
+        exploration=exploration,
+        rank_pruned_by="value",
+        duplicates=version == 1,
+    )
+
+
+def _counts_few(spec: StudySpec) -> bool:
+    return spec.budget.trials is not None and spec.budget.trials <= FEW_TRIALS
+
+
+def _pruner_for(spec: StudySpec, version: int) -> tuple[AnyPruner, str]:
     settings = spec.objective.settings
+    if isinstance(spec.sampler, GridSampler):
+        return NoPruner(), "none: a grid is there to have a value of every point"
     if spec.objective.has_several:
         return NoPruner(), "none: what is hopeless by the first metric may be best by another"
     if any(_whole(settings, name) > 1 for name in ("folds", "repeats")):
@@ -107,7 +137,7 @@ def _pruner_for(spec: StudySpec) -> tuple[AnyPruner, str]:
         return MedianPruner(), "median: how many steps a trial has is not said (max_epochs), so rungs cannot be laid"
     if epochs < 3:
         return NoPruner(), f"none: {name} is {epochs}, there is little to save"
-    first = max(1, epochs // RUNGS_FROM)
+    first = max(1, epochs // (RUNGS_FROM_OF_FEW if version > 1 and _counts_few(spec) else RUNGS_FROM))
     return ASHAPruner(min_resource=first), f"asha: {name} is {epochs}, so the first rung is at step {first}"
 
 

@@ -41,7 +41,7 @@ from hpsearch.parameters import Value as Value
 from hpsearch.parameters import fault_at as _fault_at
 from hpsearch.parameters import faults_found as _faults_found
 from hpsearch.priors import HEEDED_BY, prior_faults, prior_of
-from hpsearch.pruner_spec import PRUNERS, AnyPruner, NoPruner
+from hpsearch.pruner_spec import PRUNERS, AnyPruner
 
 Direction = Literal["minimize", "maximize"]
 ConstraintText = Annotated[str, Field(strict=True, min_length=1, max_length=MOST_CHARACTERS)]
@@ -154,6 +154,9 @@ class TPESampler(_Part):
     rank_pruned_by: Literal["step", "value"] = "step"
     """How pruned trials compare: behind all complete ones, the further they came the better (Optuna's way); or among
     them, by their last value."""
+    duplicates: Bool = True
+    """Whether a configuration may be suggested again (Optuna's way) while there are others that no trial has; of spaces
+    whose configurations can be counted."""
 
 
 class GPSampler(_Part):
@@ -240,7 +243,7 @@ class AutoSampler(_Part):
     """Chosen by hpsearch, from the space and the budget; the study's `chosen` says what and why."""
 
     name: Literal["auto"] = "auto"
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 2
     """Of the rules: a study keeps those that it was made with."""
 
 
@@ -248,7 +251,7 @@ class AutoPruner(_Part):
     """Chosen by hpsearch, from what it knows of the objective's epochs; the study's `chosen` says what and why."""
 
     name: Literal["auto"] = "auto"
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 2
     """Of the rules: a study keeps those that it was made with."""
 
 
@@ -320,13 +323,13 @@ class StudySpec(_Part):
     """The parameters to search, by name. May be empty where the objective has no name: scripts define them."""
     constraints: Annotated[tuple[ConstraintText, ...], Field(max_length=100)] = ()
     """What must hold, over parameters and metrics: `hidden_units * hidden_layers <= 1024`, `validation_loss < 2`."""
-    sampler: SamplerSpec = TPESampler()
+    sampler: SamplerSpec = AutoSampler()
     """What chooses the parameters of the next trial."""
     earlier: Annotated[tuple[Name, ...], Field(max_length=MOST_EARLIER)] = ()
     """Studies on this server whose trials the sampler takes as knowledge, as they are when this one is created: of
     parameters of the same name, and by ranks alone, so that it may have been another data set or metric. Each counts by
     how well it agrees with what this study finds, and ever less as that grows."""
-    pruner: PrunerSpec = NoPruner()
+    pruner: PrunerSpec = AutoPruner()
     """What ends hopeless trials early."""
     budget: Annotated[Budget, Field(validate_default=True)] = Budget()
     """When it ends; a grid ends by itself."""
@@ -475,11 +478,16 @@ class StudySpec(_Part):
     def budget_trials(self) -> int | None:
         """Finished trials that end the study: the budget's, or all the points of a grid, whichever are fewer."""
         # auto tries all where the budget allows it, and has no more to try then
-        tries_all = isinstance(self.sampler, AutoSampler) and self.budget.trials is not None
+        tries_all = isinstance(self.sampler, AutoSampler) and self.budget.trials is not None and self.space
         if not tries_all and not isinstance(self.sampler, GridSampler | BruteForceSampler):
             return self.budget.trials
         bounds = [configurations(self.space, self.limits), self.budget.trials]
         return min((bound for bound in bounds if bound is not None and bound < 2**53), default=None)
+
+    @cached_property
+    def is_countable(self) -> bool:
+        """Whether the configurations of its space can be counted, so that each has a place in `grid`."""
+        return bool(self.space) and configurations(self.space, self.limits) is not None
 
     @cached_property
     def grid(self) -> Grid:

@@ -133,6 +133,7 @@ def toy_study(**changes: Any) -> dict[str, Any]:
         "objective": {"name": "toy", "metric": "depth", "direction": "minimize"},
         "space": {"x": {"type": "float", "low": -10, "high": 10}},
         "sampler": {"name": "random"},
+        "pruner": {"name": "none"},
         "budget": {"trials": 10},
     }
     return study | changes

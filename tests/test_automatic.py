@@ -30,7 +30,7 @@ def study(settings: Any = None, **changes: Any) -> StudySpec:
         (FLOAT, {"trials": 100}, TPESampler),
         (FLOAT, {"wall_clock": "1h"}, TPESampler),
         (FLOAT, {"trials": 10}, QMCSampler),
-        (FEW, {"trials": 6}, BruteForceSampler),
+        (FEW, {"trials": 6}, TPESampler),
         (FEW, {"trials": 5}, QMCSampler),
         (FEW, {"wall_clock": 60.0}, TPESampler),
         (FLOAT | FEW, {"trials": 1000}, TPESampler),
@@ -45,15 +45,16 @@ def test_the_sampler_is_chosen_by_the_space_and_the_budget(space: Any, budget: A
 @pytest.mark.parametrize(
     ("settings", "chosen"),
     [
-        ({"max_epochs": 50}, ASHAPruner(min_resource=1)),
-        ({"epochs": 300}, ASHAPruner(min_resource=10)),
+        ({"max_epochs": 50}, ASHAPruner(min_resource=5)),
+        ({"epochs": 300}, ASHAPruner(min_resource=30)),
+        ({"epochs": 9}, ASHAPruner(min_resource=1)),
         ({"max_epochs": 2}, NoPruner()),
         ({}, MedianPruner()),
         ({"max_epochs": "many"}, MedianPruner()),
         ({"max_epochs": True}, MedianPruner()),
         ({"max_epochs": -1}, MedianPruner()),
         ({"max_epochs": 50, "folds": 5}, MedianPruner()),
-        ({"max_epochs": 50, "folds": 1}, ASHAPruner(min_resource=1)),
+        ({"max_epochs": 50, "folds": 1}, ASHAPruner(min_resource=5)),
     ],
 )
 def test_the_pruner_is_chosen_by_what_is_known_of_the_steps(settings: Any, chosen: Any) -> None:
@@ -62,10 +63,46 @@ def test_the_pruner_is_chosen_by_what_is_known_of_the_steps(settings: Any, chose
     assert chosen.name == choice_of(spec).reasons[1].partition(":")[0]
 
 
+def test_a_study_keeps_the_rules_that_it_was_made_with() -> None:
+    first = {"name": "auto", "version": 1}
+    earlier = study({"max_epochs": 50}, sampler=first, pruner=first)
+    assert pruner_of(earlier) == ASHAPruner(min_resource=1)
+    assert "step 1" in choice_of(earlier).reasons[1]
+    assert isinstance(sampler_of(study(space=FEW, budget={"trials": 6}, sampler=first)), BruteForceSampler)
+    assert sampler_of(earlier) == TPESampler(
+        startup_trials=10, startup="quasi_random", multivariate=False, exploration=0.5, rank_pruned_by="value"
+    )
+
+
+@pytest.mark.parametrize(("budget", "first", "startup"), [(300, 5, 10), (301, 1, 300), (None, 1, 300)])
+def test_few_trials_go_further_and_many_are_spread_wider(budget: int | None, first: int, startup: int) -> None:
+    spec = study({"max_epochs": 50}, budget={"trials": budget, "compute_seconds": 3600.0})
+    assert pruner_of(spec) == ASHAPruner(min_resource=first)
+    sampler = sampler_of(spec)
+    assert isinstance(sampler, TPESampler)
+    assert sampler.startup_trials == startup
+
+
+def test_auto_is_the_default() -> None:
+    raw = loop_study()
+    del raw["sampler"], raw["pruner"]
+    assert choice_of(parse_study(raw)) == choice_of(parse_study(raw | AUTO))
+
+
+def test_a_grid_is_not_pruned() -> None:
+    assert pruner_of(study({"max_epochs": 50}, space=FEW, sampler={"name": "grid"}, budget={})) == NoPruner()
+
+
+def test_scripts_that_define_their_space_themselves_get_all_their_trials() -> None:
+    spec = study(space={}, budget={"trials": 20})
+    assert spec.budget_trials == 20
+    assert isinstance(sampler_of(spec), TPESampler)
+
+
 def test_where_rungs_make_trials_cheap_chance_has_a_larger_share() -> None:
     wide = {f"x{index}": FLOAT["x"] for index in range(8)}
     settings = {"max_epochs": 50}
-    cheap = sampler_of(study(settings, space=wide, budget={"trials": 400}))
+    cheap = sampler_of(study(settings, space=wide, budget={"trials": 300}))
     assert isinstance(cheap, TPESampler)
     assert (cheap.startup_trials, cheap.exploration, cheap.rank_pruned_by) == (48, 0.5, "value")
     small = sampler_of(study(settings, space=wide, budget={"trials": 100}))
@@ -101,7 +138,7 @@ def test_the_choice_is_on_record_and_goes_over_the_wire(service: Service) -> Non
     assert made.spec.sampler == AutoSampler()
     assert service.create_study(raw) == (made, False)
     told = service.get_study(made.name).model_dump(mode="json")
-    assert told["spec"]["sampler"] == {"name": "auto", "version": 1}
+    assert told["spec"]["sampler"] == {"name": "auto", "version": 2}
     assert (told["chosen"]["sampler"]["name"], told["chosen"]["pruner"]["name"]) == ("tpe", "median")
     assert told["chosen"]["reasons"][1].startswith("median: how many steps")
     assert Study.model_validate(told) == made
@@ -109,5 +146,5 @@ def test_the_choice_is_on_record_and_goes_over_the_wire(service: Service) -> Non
 
 def test_other_versions_and_options_are_refused() -> None:
     with pytest.raises(InvalidSpec) as caught:
-        study(sampler={"name": "auto", "version": 2}, pruner={"name": "auto", "min_resource": 3})
+        study(sampler={"name": "auto", "version": 3}, pruner={"name": "auto", "min_resource": 3})
     assert {fault.path for fault in caught.value.faults} == {"sampler.version", "pruner.min_resource"}

@@ -183,11 +183,13 @@ def _searched(study: Study) -> Iterator[str]:
     if settings:
         yield "<h3>The same in every trial</h3>" + page.table(["", ""], settings)
     budget = {name: value for name, value in spec.budget.model_dump(mode="json").items() if value is not None}
+    chosen: list[list[object]] = [["chosen by auto", reason] for reason in study.chosen.reasons]
     rows: list[list[object]] = [
         ["objective", spec.objective.name or "a loop of the user's own"],
         _metrics(spec.objective),
         ["sampler", shown_parameters(spec.sampler.model_dump(mode="json"))],
         ["pruner", shown_parameters(spec.pruner.model_dump(mode="json"))],
+        *chosen,
         ["budget", shown_parameters(budget)],
         ["seed", spec.seed],
     ]

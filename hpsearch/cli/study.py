@@ -41,6 +41,7 @@ def create(
             emit_json(client.get_json(f"studies/{study.name}"))
         else:
             _say_study(study.info)
+            _say_chosen(study.info)
 
 
 @app.command("list")
@@ -81,6 +82,7 @@ def show(name: StudyName, server: ServerUrl = None, token: Token = None, as_json
         else:
             study = client.study(name)
             _say_study(study.info)
+            _say_chosen(study.info)
             if study.info.spec.earlier:
                 say_earlier(study.summary(1).earlier)
             if study.info.confirm_counts.created:
@@ -532,6 +534,12 @@ def _say_study(study: "Study") -> None:
         say(f"  best: trial {study.best_number}, {study.spec.objective.metric} {shown(study.best_value)}")
     elif study.spec.objective.has_several:
         say(f"  {no_one_best(study.name)}")
+
+
+def _say_chosen(study: "Study") -> None:
+    """What searches it, where that was left to us."""
+    for reason in study.chosen.reasons:
+        say(f"  chosen by auto: {reason}")
 
 
 def _say_best(found: "Best", study: "Study") -> None:

@@ -1,12 +1,13 @@
 """Every configuration once, in a random order. What trials have taken is read from the history, enqueued ones and all;
 nothing grows with the space but a bit for each of its configurations, and that only while they are few."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from hpsearch.search.history import History
-from hpsearch.search.space import Floats
+from hpsearch.search.space import Flags, Floats
 
 _MEMORY = "brute_force"
 FEW = 2**24
@@ -41,6 +42,31 @@ def draw(history: History, number: int, count: int, seed: int) -> list[Floats]:
     return list(found.values())
 
 
+def is_taken(history: History, points: Floats) -> Flags:
+    """Which points [points, dimensions] are configurations that a trial stands on."""
+    taken = _brought_up(history).places
+    return np.array([_place(history, point) in taken for point in points], dtype=bool)
+
+
+def without_duplicates(history: History, number: int, points: Sequence[Floats]) -> list[Floats]:
+    """Points of the trials from `number` on, those whose configuration is taken or comes twice replaced by others at
+    random, as long as there are such."""
+    found: dict[int | None, Floats] = {}
+    taken = _brought_up(history).places
+    for row, point in enumerate(history.space.without_inactive(np.array(points))):
+        place, chosen = _place(history, point), point
+        if place in taken or place in found:
+            others = draw(history, number + row, len(found) + 1, history.spec.seed)
+            free = {_place(history, other): other for other in others}
+            place, chosen = next(((key, free[key]) for key in free if key not in found), (-row - 1, point))
+        found[place] = chosen
+    return list(found.values())
+
+
+def _place(history: History, point: Floats) -> int | None:
+    return history.spec.grid.index(history.space.parameters(point, {}))
+
+
 def _brought_up(history: History) -> _Taken:
     """What is taken as the history has it."""
     taken: _Taken = history.memory.setdefault(_MEMORY, _Taken())
@@ -50,7 +76,7 @@ def _brought_up(history: History) -> _Taken:
         if np.isnan(point).all():
             taken.unknown.append(number)
             continue
-        place = history.spec.grid.index(history.space.parameters(point, {}))
+        place = _place(history, point)
         if place is not None:
             taken.places.add(place)
     return taken

@@ -91,8 +91,11 @@ def _is_informed(history: History, startup_trials: int) -> bool:
 def _by_tpe(
     history: History, options: TPESampler, number: int, settled: Parameters, count: int
 ) -> tuple[Sequence[Floats], Sequence[dict[str, Any]]]:
+    renews = not (options.duplicates or settled) and history.spec.is_countable
     if not _is_informed(history, options.startup_trials):
         first = _by_chance(history, options.startup, number, count)
+        if renews:
+            first = brute_force.without_duplicates(history, number, first)
         return (first, [{}] * count) if settled else heeding.begun(history, number, first)
     points = random_points(history, number, count)
     history.space.settle(points, settled)
@@ -102,7 +105,10 @@ def _by_tpe(
     if free and modelled:
         rng = np.random.default_rng(seed_of(history.spec, number))
         points[modelled] = tpe.suggest(history, options, rng, free, len(modelled), points[modelled])
-    return list(points), [{} for _ in range(count)]
+    drawn = list(points)
+    if renews:
+        drawn = brute_force.without_duplicates(history, number, drawn)
+    return drawn, [{} for _ in range(count)]
 
 
 def _by_gp(

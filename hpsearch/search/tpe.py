@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.search.beliefs import strength_of
+from hpsearch.search.brute_force import is_taken
 from hpsearch.search.feasible import is_feasible
 from hpsearch.search.fronts import by_fronts, contributions
 from hpsearch.search.heeding import heeded
@@ -54,6 +55,8 @@ def suggest(
     heed = heeded(history) if history.knowledge else np.zeros(0)
     known = {index for index in range(len(history.space)) if index not in free}
     points = np.full((count, len(history.space)), np.nan) if start is None else start.copy()
+    avoids = not options.duplicates and history.spec.is_countable
+    is_choosy = avoids or bool(history.spec.limits.of_parameters)
     for group in history.space.groups:
         active = history.space.is_active(group[0], points) if group else np.zeros(count, dtype=bool)
         rows, absent = np.flatnonzero(active), np.flatnonzero(~active)
@@ -62,18 +65,24 @@ def suggest(
         for together in ([wanted] if options.multivariate else [[index] for index in wanted]) if len(rows) else ():
             if together:
                 known |= set(together)
-                fits = partial(_fits, history, points[rows], together, known)
+                fits = partial(_fits, history, points[rows], together, known, avoids) if is_choosy else None
                 drawn = _suggest_jointly(history, together, good, (bad, weights), heed, rng, len(rows), fits)
                 points[rows[:, None], together] = drawn
         known |= set(group)
     return points
 
 
-def _fits(history: History, points: Floats, group: list[int], known: set[int], candidates: Floats) -> Flags:
-    """Which candidates, so many for each point, satisfy the constraints over what is known of it then."""
+def _fits(
+    history: History, points: Floats, group: list[int], known: set[int], avoids: bool, candidates: Floats
+) -> Flags:
+    """Which candidates, so many for each point, satisfy the constraints over what is known of it then, and are none
+    that a trial has, where these are to be avoided."""
     whole = np.repeat(points, len(candidates) // len(points), axis=0)
     whole[:, group] = candidates
-    return is_feasible(history, whole, known)
+    fits = is_feasible(history, whole, known)
+    if avoids and len(known) == len(history.space):
+        fits &= ~is_taken(history, whole)
+    return fits
 
 
 def _suggest_jointly(
@@ -84,7 +93,7 @@ def _suggest_jointly(
     heed: Floats,
     rng: np.random.Generator,
     count: int,
-    fits: Callable[[Floats], Flags],
+    fits: Callable[[Floats], Flags] | None,
 ) -> Floats:
     """Coordinates [count, group]. Candidates that do not fit are passed over, unless all of a point's are such. `heed`
     is how much each earlier study is heeded."""
@@ -108,7 +117,7 @@ def _suggest_jointly(
         columns = {index: column for column, index in enumerate(group)}
         ratio += weight * history.beliefs.log_density(candidates, columns)
     density = above.log_density(candidates) + np.log(above.total_weight)
-    if history.spec.limits.of_parameters:
+    if fits is not None:
         ratio = np.where(fits(candidates), ratio, -np.inf)
     newcomers = above.newcomers(candidates) if count > 1 else None
     chosen = np.empty(count, dtype=np.intp)

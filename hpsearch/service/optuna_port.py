@@ -26,9 +26,10 @@ from hpsearch.errors import (
     near,
 )
 from hpsearch.optuna_port import Kind, OptunaStudy, OptunaTrial, Ours, Taken
+from hpsearch.pruner_spec import NoPruner
 from hpsearch.search.distributions import distribution_texts, incompatibility
 from hpsearch.service import checks, life
-from hpsearch.spec import Budget, ObjectiveSpec, StudySpec
+from hpsearch.spec import Budget, ObjectiveSpec, StudySpec, TPESampler
 from hpsearch.store import optuna_rows, studies, trials
 from hpsearch.store.database import Database, Transaction
 from hpsearch.store.locked import LockedStudy, LockedTrial, lock_by_id, new_trial
@@ -72,6 +73,8 @@ class ServicePort:
             name=slug(name),
             objective=_objective(directions),
             space={},
+            sampler=TPESampler(),  # none of ours is asked: the script's own sampler and pruner are at work
+            pruner=NoPruner(),
             budget=Budget(trials=MOST_TRIALS),
         )
         document = {"name": name, "directions": list(directions), "request": request_id}

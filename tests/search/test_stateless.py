@@ -203,3 +203,18 @@ def test_the_first_trials_can_be_quasi_random() -> None:
     history = History(study(sampler={"name": "tpe", "startup_trials": 8, "startup": "quasi_random"}))
     sequence = History(study(sampler={"name": "qmc"}))
     assert suggest(history, [{}] * 8) == suggest(sequence, [{}] * 8)
+
+
+@pytest.mark.parametrize("options", [{}, {"multivariate": False}, {"startup": "quasi_random", "exploration": 0.5}])
+@pytest.mark.parametrize("counts", [[1] * 18, [3, 1, 8, 2, 4]])
+def test_tpe_without_duplicates_has_every_configuration_once(options: Any, counts: list[int]) -> None:
+    sampler = {"name": "tpe", "startup_trials": 4, "duplicates": False} | options
+    history, tried = History(study(GRID, sampler=sampler, budget={"trials": 18})), set()
+    for count in counts:
+        for suggestion in suggest(history, [{}] * count):
+            number, parameters = len(history), suggestion.parameters
+            tried.add(tuple(parameters.items()))
+            loss = float(parameters["a"] + parameters["c"])
+            history.update([Observation(number, TrialState.COMPLETE, parameters, [loss], None, None, {}, number + 1)])
+    assert len(tried) == len(history) == 18
+    assert len(suggest(history, [{}])) == 1, "where all are taken one comes again"

@@ -6,12 +6,14 @@ import numpy as np
 
 from tests.benchmarks.search.methods import METHODS
 from tests.benchmarks.search.results import Floats, Results, band, probability_ahead, rank_table
+from tests.benchmarks.search.tasks import task_of
 from tests.benchmarks.tables import print_table, print_title
 
 CURVES_NOTE = """Regret of the best so far after {fractions} full curves' worth of compute, all workers together: 0 is
 the table's best, 1 its median configuration. The median over {seeds} seeds, and its 95% band by the bootstrap."""
 COST_NOTE = """Full curves (median over seeds) until a method has the regret that random search with one worker has
-after {curves:g} (median); in brackets the share of random search's compute. `-`: not within {curves:g}."""
+after {curves:g} (median); in brackets the share of random search's compute. `-`: not within {curves:g}. The last row
+is what no method can do better: all workers train, from the start, the configuration that is there first."""
 RANK_NOTE = """Mean rank of the median regret over {blocks} blocks (tasks, numbers of workers, points of compute); 1 is
 best. Friedman's test that all are alike: p = {p:.1g}. Ahead: the probability, by the bootstrap over seeds, that {ours}
 beats the method in more blocks than it loses."""
@@ -87,7 +89,21 @@ def _print_costs(results: Results, methods: Sequence[str], tasks: Sequence[str],
         known = [cost for cost in costs if not np.isnan(cost)]
         middle = float(np.median(known)) if known else float("nan")
         rows.append([METHODS[method].title, *(_share(cost, curves) for cost in costs), _share(middle, curves)])
+    floors = [_floor(task, workers, targets[task]) if task in targets else float("nan") for task in tasks]
+    middle = float(np.median([floor for floor in floors if not np.isnan(floor)] or [np.nan]))
+    rows.append(["(no method)", *(_share(floor, curves) for floor in floors), _share(middle, curves)])
     print_table(("method", *tasks, "median over tasks"), rows)
+
+
+def _floor(name: str, workers: int, regret: float) -> float:
+    """Full curves that so many workers spend, all at the same speed, until one of them can have this regret."""
+    try:
+        task = task_of(name)
+    except (FileNotFoundError, ImportError):
+        return float("nan")
+    there = np.nan_to_num(task.curves, nan=np.inf) <= task.best + regret * (task.median - task.best)
+    epochs = np.where(there.any(axis=1), there.argmax(axis=1) + 1.0, np.inf)
+    return float(workers * (epochs * task.epoch_costs).min() / task.epochs)
 
 
 def _share(cost: float, curves: float) -> str:
