@@ -108,6 +108,7 @@ def digits_study(**changes: Any) -> dict[str, Any]:
             "hidden_units": {"type": "int", "low": 8, "high": 32, "log": True},
         },
         "sampler": {"name": "tpe"},
+        "pruner": {"name": "none"},
         "budget": {"trials": 12},
         "max_attempts": 5,
     }

@@ -23,6 +23,7 @@ from tests.benchmarks.tables import print_table
 
 PAIRS = tuple(f"{TASKSET[source]}:{TASKSET[target]}" for source, target in ((1, 5), (5, 7)))
 SOURCE_TRIALS = 100
+TPE = {"sampler": {"name": "tpe"}, "pruner": {"name": "none"}}
 AFTER = (5, 10, 20, 40, 60)
 """Full curves."""
 
@@ -65,7 +66,7 @@ def _mean(values: Floats) -> str:
 
 def _regrets(source: Task, target: Task, seed: int) -> list[list[float]]:
     """By what is known, and after so many curves."""
-    first = _Known(spec_of(source, 10_000 + seed, {"sampler": {"name": "tpe"}}))
+    first = _Known(spec_of(source, 10_000 + seed, TPE))
     replay(source, first, workers=1, curves=SOURCE_TRIALS)
     found = first.found()
     turned = replace(found, configurations=found.configurations[::-1], shares=tuple(1 - x for x in found.shares[::-1]))
@@ -73,7 +74,7 @@ def _regrets(source: Task, target: Task, seed: int) -> list[list[float]]:
 
 
 def _after(task: Task, seed: int, *known: Found) -> list[float]:
-    engine = Engine(spec_of(task, seed, {"sampler": {"name": "tpe"}}), known)
+    engine = Engine(spec_of(task, seed, TPE), known)
     found = replay(task, engine, workers=1, curves=max(AFTER))
     bests = [
         min((loss for spent, loss in zip(found.compute, found.losses, strict=True) if spent <= curves), default=np.inf)

@@ -46,6 +46,7 @@ def _study(sampler: str) -> dict[str, Any]:
         "objective": {"name": OBJECTIVE, "metric": "loss", "direction": "minimize"},
         "space": SPACE,
         "sampler": {"name": sampler},
+        "pruner": {"name": "none"},
         "budget": {"trials": 10_000_000},
     }
 

@@ -160,6 +160,7 @@ def _study(search: Search) -> dict[str, Any]:
             "hidden_units": {"type": "int", "low": least, "high": most},
         },
         "sampler": {"name": "random"},
+        "pruner": {"name": "none"},
         "budget": {"trials": len(search.configurations)},
         "confirm": "none",  # the peers train nothing again
     }

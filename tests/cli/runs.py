@@ -27,6 +27,7 @@ def write_study(folder: Path, trials: int, settings: dict[str, Any] | None = Non
             "hidden_units": {"type": "int", "low": 8, "high": 16},
         },
         "sampler": {"name": "random"},
+        "pruner": {"name": "none"},
         "budget": {"trials": trials},
     }
     file = folder / "tiny.json"

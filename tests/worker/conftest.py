@@ -52,6 +52,7 @@ class Lab:
                 "objective": {"name": "scripted", "metric": "loss", "direction": "minimize", "settings": settings},
                 "space": {"x": {"type": "float", "low": -10, "high": 10}},
                 "sampler": {"name": "random"},
+                "pruner": {"name": "none"},
                 "budget": {"trials": trials},
             }
             | changes
