@@ -30,10 +30,12 @@ RUNGS_FROM = 30
 RUNGS_FROM_OF_FEW = 10
 """The same where a budget counts few trials (version 2): each is worth more then, and a misleading start costs less."""
 FEW_TRIALS = 300
-BREADTH = 300
+BREADTH = 1000
 """Where rungs make trials cheap and a budget bounds time or many trials (version 2): so many are drawn before a model
 is trusted. Breadth is hard to beat there, as a model's trials are alike and most go on to their end."""
 BREADTH_EXPLORATION = 0.8
+BROAD_REDUCTION = 4
+"""One in so many goes on from a rung then."""
 SMALL_BUDGET = 10
 STARTUP = 10
 STARTUP_A_PARAMETER = 6
@@ -137,8 +139,19 @@ def _pruner_for(spec: StudySpec, version: int) -> tuple[AnyPruner, str]:
         return MedianPruner(), "median: how many steps a trial has is not said (max_epochs), so rungs cannot be laid"
     if epochs < 3:
         return NoPruner(), f"none: {name} is {epochs}, there is little to save"
-    first = max(1, epochs // (RUNGS_FROM_OF_FEW if version > 1 and _counts_few(spec) else RUNGS_FROM))
-    return ASHAPruner(min_resource=first), f"asha: {name} is {epochs}, so the first rung is at step {first}"
+    pruner = _rungs(spec, version, epochs)
+    return pruner, (
+        f"asha: {name} is {epochs}, so the first rung is at step {pruner.min_resource}, and one in "
+        f"{pruner.reduction_factor} goes on from a rung"
+    )
+
+
+def _rungs(spec: StudySpec, version: int, epochs: int) -> ASHAPruner:
+    if version == 1:
+        return ASHAPruner(min_resource=max(1, epochs // RUNGS_FROM))
+    if _counts_few(spec):
+        return ASHAPruner(min_resource=max(1, epochs // RUNGS_FROM_OF_FEW))
+    return ASHAPruner(min_resource=max(1, epochs // RUNGS_FROM), reduction_factor=BROAD_REDUCTION)
 
 
 def _whole(settings: Mapping[str, object], name: str) -> int:

@@ -74,10 +74,10 @@ def test_a_study_keeps_the_rules_that_it_was_made_with() -> None:
     )
 
 
-@pytest.mark.parametrize(("budget", "first", "startup"), [(300, 5, 10), (301, 1, 300), (None, 1, 300)])
-def test_few_trials_go_further_and_many_are_spread_wider(budget: int | None, first: int, startup: int) -> None:
+@pytest.mark.parametrize(("budget", "rungs", "startup"), [(300, (5, 3), 10), (301, (1, 4), 1000), (None, (1, 4), 1000)])
+def test_few_trials_go_further_and_many_are_spread_wider(budget: int | None, rungs: Any, startup: int) -> None:
     spec = study({"max_epochs": 50}, budget={"trials": budget, "compute_seconds": 3600.0})
-    assert pruner_of(spec) == ASHAPruner(min_resource=first)
+    assert pruner_of(spec) == ASHAPruner(min_resource=rungs[0], reduction_factor=rungs[1])
     sampler = sampler_of(spec)
     assert isinstance(sampler, TPESampler)
     assert sampler.startup_trials == startup

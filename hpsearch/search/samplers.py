@@ -91,12 +91,26 @@ def _is_informed(history: History, startup_trials: int) -> bool:
 def _by_tpe(
     history: History, options: TPESampler, number: int, settled: Parameters, count: int
 ) -> tuple[Sequence[Floats], Sequence[dict[str, Any]]]:
-    renews = not (options.duplicates or settled) and history.spec.is_countable
-    if not _is_informed(history, options.startup_trials):
-        first = _by_chance(history, options.startup, number, count)
-        if renews:
-            first = brute_force.without_duplicates(history, number, first)
-        return (first, [{}] * count) if settled else heeding.begun(history, number, first)
+    draw = _modelled if _is_informed(history, options.startup_trials) else _begun
+    points, attributes = draw(history, options, number, settled, count)
+    if options.duplicates or settled or not history.spec.is_countable:
+        return points, attributes
+    others = brute_force.without_duplicates(history, number, points)
+    return others, [
+        known if other is point else {} for point, other, known in zip(points, others, attributes, strict=True)
+    ]
+
+
+def _begun(
+    history: History, options: TPESampler, number: int, settled: Parameters, count: int
+) -> tuple[Sequence[Floats], Sequence[dict[str, Any]]]:
+    first = _by_chance(history, options.startup, number, count)
+    return (first, [{}] * count) if settled else heeding.begun(history, number, first)
+
+
+def _modelled(
+    history: History, options: TPESampler, number: int, settled: Parameters, count: int
+) -> tuple[Sequence[Floats], Sequence[dict[str, Any]]]:
     points = random_points(history, number, count)
     history.space.settle(points, settled)
     dimensions = history.space.dimensions
@@ -105,10 +119,7 @@ def _by_tpe(
     if free and modelled:
         rng = np.random.default_rng(seed_of(history.spec, number))
         points[modelled] = tpe.suggest(history, options, rng, free, len(modelled), points[modelled])
-    drawn = list(points)
-    if renews:
-        drawn = brute_force.without_duplicates(history, number, drawn)
-    return drawn, [{} for _ in range(count)]
+    return list(points), [{} for _ in range(count)]
 
 
 def _by_gp(

@@ -14,7 +14,7 @@ from hpsearch.search.samplers import suggest
 from hpsearch.service import Service
 from hpsearch.spec import StudySpec
 from hpsearch.store import earlier
-from hpsearch.studies import Event, Study
+from hpsearch.studies import EndReason, Event, Study
 from hpsearch.trials import Parameters, Report, Result, Trial, TrialState
 from tests.conftest import ServiceFactory, loop_study
 from tests.service.test_races import PARTIES, together
@@ -82,9 +82,20 @@ def test_every_study_that_cannot_be_learned_from_is_told_at_once(service: Servic
 def test_auto_that_tries_everything_learns_from_nobody(service: Service) -> None:
     source(service)
     space = {"cell": SPACE["cell"]}
-    faults = faults_of(service, described("after", "before", sampler={"name": "auto"}) | {"space": space})
+    first = {"name": "auto", "version": 1}
+    faults = faults_of(service, described("after", "before", sampler=first) | {"space": space})
     assert "auto stands for brute_force here" in faults["earlier"]
-    service.create_study(described("after", "before", sampler={"name": "auto"}))
+    service.create_study(described("after", "before", sampler=first))
+
+
+def test_auto_may_learn_where_to_begin_and_still_try_everything(service: Service) -> None:
+    source(service)
+    space = {"cell": SPACE["cell"], "x": {"type": "int", "low": -3, "high": 3}}
+    service.create_study(described("after", "before", sampler={"name": "auto"}) | {"space": space})
+    work(service, "after", 14)
+    tried = [tuple(trial.parameters.items()) for trial in service.list_trials("after").items]
+    assert len(set(tried)) == len(tried) == 14
+    assert service.get_study("after").ended_because is EndReason.GRID
 
 
 # --- kept ------------------------------------------------------------------------------------------------------------
