@@ -20,7 +20,7 @@ from hpsearch.client import Client, StudyHandle
 from hpsearch.errors import Conflict, Fault, InvalidSpec, StudyExists, Unavailable
 from hpsearch.objectives.check import study_faults, with_declared_space
 from hpsearch.objectives.objective import ObjectiveInfo
-from hpsearch.settings import Settings
+from hpsearch.settings import DEFAULT_PORT, Settings
 from hpsearch.spec import StudySpec, load_study_file, parse_study
 from hpsearch.studies import Study
 from hpsearch.trials import Trial, TrialState
@@ -160,8 +160,9 @@ def _conclude(study: StudyHandle, settings: Settings, token: str | None) -> None
     if info.confirm_counts.complete:
         say_confirmation(study.confirmation(), info)
     asked, what = ("pareto", "its Pareto front") if info.spec.objective.has_several else ("best", "its best trial")
-    later = f"http://127.0.0.1:{settings.port}/api/v1/studies/{study.name}/{asked}"
-    serve = f"hpsearch serve --home {shlex.quote(str(settings.home_folder))} --port {settings.port} &"
+    port = settings.port or DEFAULT_PORT  # 0 was for any that is free
+    later = f"http://127.0.0.1:{port}/api/v1/studies/{study.name}/{asked}"
+    serve = f"hpsearch serve --home {shlex.quote(str(settings.home_folder))} --port {port} &"
     say(f"{what}, at any time:\n  {serve}\n  {_curl(later, token)}")
 
 
