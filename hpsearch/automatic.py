@@ -20,7 +20,6 @@ from hpsearch.spec import (
     SamplerSpec,
     StudySpec,
     TPESampler,
-    configurations,
 )
 
 EPOCHS = ("max_epochs", "epochs", "n_epochs", "max_steps", "num_epochs")
@@ -79,7 +78,7 @@ def choice_of(spec: StudySpec) -> Choice:
 
 
 def _sampler_for(spec: StudySpec, version: int) -> tuple[SamplerSpec, str]:
-    size, budget = configurations(spec.space, spec.limits), spec.budget.trials
+    size, budget = spec.size, spec.budget.trials
     if spec.space and size is not None and budget is not None and size <= budget:
         enough = f"{budget} trials are enough for all {size} configurations"
         if version == 1:

@@ -481,13 +481,18 @@ class StudySpec(_Part):
         tries_all = isinstance(self.sampler, AutoSampler) and self.budget.trials is not None and self.space
         if not tries_all and not isinstance(self.sampler, GridSampler | BruteForceSampler):
             return self.budget.trials
-        bounds = [configurations(self.space, self.limits), self.budget.trials]
+        bounds = [self.size, self.budget.trials]
         return min((bound for bound in bounds if bound is not None and bound < 2**53), default=None)
 
     @cached_property
+    def size(self) -> int | None:
+        """How many configurations its space has, see `configurations`: counted once, as constraints make that slow."""
+        return configurations(self.space, self.limits)
+
+    @property
     def is_countable(self) -> bool:
         """Whether the configurations of its space can be counted, so that each has a place in `grid`."""
-        return bool(self.space) and configurations(self.space, self.limits) is not None
+        return bool(self.space) and self.size is not None
 
     @cached_property
     def grid(self) -> Grid:
