@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hpsearch.objectives.rnn.network.dropout import Dropout
+from hpsearch.objectives.rnn.network.dropout import DRAWS, Dropout, dropped
 
 
 def kept(variational: bool, shape: tuple[int, ...] = (20, 30, 64)) -> Tensor:
@@ -57,3 +57,33 @@ def test_it_costs_nothing_in_evaluation_or_where_it_is_0(variational: bool) -> N
     assert Dropout(0.3, variational).eval()(values) is values
     assert Dropout(0.0, variational)(values) is values
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("p", [0.001, 0.1, 0.5, 0.95])
+def test_each_element_is_dropped_by_its_own_chance(p: float) -> None:
+    """Also those told by one draw: as often both as independent ones would be."""
+    torch.manual_seed(0)
+    is_dropped = (dropped(torch.ones(250_000, DRAWS), p) == 0).double()
+    torch.testing.assert_close(is_dropped.mean(0), torch.full([DRAWS], p).double(), rtol=0.1, atol=0)
+    assert torch.corrcoef(is_dropped.T).fill_diagonal_(0).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("p", [1e-9, 1 / 3, 0.99])
+def test_the_mean_of_many_stays(p: float) -> None:
+    torch.manual_seed(0)
+    assert dropped(torch.ones(4_000_000), p).mean().item() == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("shape", [(), (0, 3), (1,), (7, 3)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_any_shape_and_number_may_be_dropped(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    values = torch.ones(shape, dtype=dtype)
+    result = dropped(values, 0.5)
+    assert (result.shape, result.dtype) == (values.shape, dtype)
+    assert set(result.flatten().tolist()) <= {0.0, 2.0}
+
+
+def test_values_that_do_not_lie_in_order_keep_their_places() -> None:
+    values = torch.arange(1.0, 13).view(3, 4).t()
+    result = dropped(values, 0.5)
+    assert torch.equal(result, torch.where(result != 0, 2 * values, 0.0))

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hpsearch.objectives.rnn.network.dropout import dropped
 from hpsearch.objectives.rnn.network.fused import fused_layer
 from hpsearch.objectives.rnn.network.layers import FUSED_STEPS, RecurrentLayer, State, in_one_piece, recurrent_layer
 from hpsearch.objectives.rnn.network.native import NATIVE_UNITS
@@ -202,7 +203,7 @@ def test_weight_dropout_is_torchs_own_layer_with_masked_weights(cell: str) -> No
     layer, values = recurrent_layer(cell, INPUTS, UNITS, weight_dropout=0.25), torch.randn(3, 6, INPUTS)
     module = peer(layer)
     torch.manual_seed(1)
-    mask = nn.functional.dropout(torch.ones_like(layer.weight_hh_l0), 0.25)
+    mask = dropped(torch.ones_like(layer.weight_hh_l0), 0.25)
     assert mask.unique().tolist() == pytest.approx([0, 4 / 3])
     module.weight_hh_l0.data *= mask
     torch.manual_seed(1)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from hpsearch.objectives.rnn.faults import setting_fault
+from hpsearch.objectives.rnn.network.dropout import Dropout
 from hpsearch.objectives.rnn.network.pooling import masked_softmax, sequence_mask
 
 
@@ -25,7 +26,7 @@ class SelfAttention(nn.Module):
         self.scale = 1 / math.sqrt(width // heads)
         self.projection = nn.Linear(width, 3 * width)
         self.output = nn.Linear(width, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout, variational=False)
         self.norm = nn.LayerNorm(width)
         # as torch's nn.MultiheadAttention begins
         nn.init.xavier_uniform_(self.projection.weight)

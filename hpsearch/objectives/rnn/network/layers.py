@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from hpsearch.objectives.rnn.network.dropout import dropped
 from hpsearch.objectives.rnn.network.fused import fused_layer
 from hpsearch.objectives.rnn.network.native import is_faster, is_usable, native_layer
 
@@ -75,7 +76,7 @@ class RecurrentLayer(nn.RNNBase):
     def _recurrent_weight(self) -> Tensor:
         if not (self.training and self.weight_dropout):
             return self.weight_hh_l0
-        return nn.functional.dropout(self.weight_hh_l0, self.weight_dropout)
+        return dropped(self.weight_hh_l0, self.weight_dropout)
 
     def _by_native(self, values: Tensor, state: State | None, weights: list[Tensor]) -> tuple[Tensor, State]:
         states = () if state is None else state if isinstance(state, tuple) else (state,)
