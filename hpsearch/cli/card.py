@@ -65,6 +65,8 @@ def _making(spec: StudySpec, trial: Trial, model: Mapping[str, Any]) -> Iterator
     yield "seed", trial.seed
     yield "attempts", trial.attempt or None
     yield "trained on", trial.worker
+    if epochs := trial.metrics.get("refit_epochs"):
+        yield "weights", f"of the refit: trained on training and validation data for {epochs:.0f} epochs"
     yield "finished", trial.finished_at.strftime("%Y-%m-%d %H:%M:%S UTC") if trial.finished_at else None
     yield from _versions(model)
     if spec.objective.name is not None:

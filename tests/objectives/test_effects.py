@@ -45,6 +45,7 @@ EFFECTS: Mapping[str, tuple[Settings, Scalar]] = {
     "scaling": ({}, "min_max"),
     "scaling_scope": ({}, "series"),
     "folds": ({}, 2),
+    "refit": ({}, True),
     "cell": ({}, "gru"),
     "bidirectional": ({}, True),
     "hidden_layers": ({}, 2),

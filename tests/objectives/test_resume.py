@@ -45,6 +45,8 @@ KINDS: Mapping[str, Mapping[str, Scalar]] = {
     "language model": {"dataset": "text.txt", "bptt_steps": 16, "dropout": 0.2, "cell": "lstm"},
     "shifted text": {"dataset": "text.txt", "bptt_steps": 16, "shift_streams": True, "averaging": "ema"},
     "folds and seeds": {"dataset": "classes.npz", "folds": 2, "repeats": 2},
+    "refit of folds": {"dataset": "classes.npz", "folds": 2, "refit": True, "schedule": "plateau", "averaging": "swa"},
+    "refit of a text": {"dataset": "text.txt", "bptt_steps": 16, "refit": True, "averaging": "ema"},
 }
 COMMON: Mapping[str, Scalar] = {"hidden_units": 6, "batch_size": 8, "max_epochs": 5, "patience": None}
 

@@ -9,8 +9,8 @@ import pytest
 
 from hpsearch.errors import InvalidInput
 from hpsearch.objectives.rnn.data.forecast import forecast_dataset
-from hpsearch.objectives.rnn.data.sequences import Dataset, Sequences
-from hpsearch.objectives.rnn.data.splits import Splits
+from hpsearch.objectives.rnn.data.sequences import Dataset, Sequences, joined
+from hpsearch.objectives.rnn.data.splits import Splits, without_validation
 from hpsearch.objectives.rnn.data.splits import split as all_splits
 
 
@@ -154,3 +154,49 @@ def test_the_folds_of_a_series_are_rolling_origins() -> None:
 def test_more_folds_than_sequences_are_refused() -> None:
     with pytest.raises(InvalidInput, match="at most"):
         all_splits(Dataset("classification", numbered(10, 2)), 0.2, 0.2, 0, 50)
+
+
+@pytest.mark.parametrize("by", ["chance", "blocks"])
+def test_without_validation_all_but_the_test_is_to_train_on(by: str) -> None:
+    data = Dataset("classification", numbered(100, 4))
+    parts, whole = split(data, 0.25, 0.2, 3, 1, by), without_validation(data, 0.2, 3, by)
+    assert numbers(whole.test) == numbers(parts.test)
+    assert numbers(whole.train) == sorted(numbers(parts.train) + numbers(parts.validation))
+    assert whole.validation is None
+
+
+def test_without_validation_a_series_is_trained_on_up_to_its_test() -> None:
+    data = forecast_dataset(np.arange(100, dtype=np.float32)[:, None], 0, window=5, horizon=3, features=("x",))
+    parts, whole = split(data, 0.25, 0.2, 0), without_validation(data, 0.2, 0)
+    assert whole.test.targets.tolist() == parts.test.targets.tolist()
+    assert whole.train.targets.max() == whole.test.targets.min() - 1
+
+
+def test_a_validation_split_of_the_data_is_trained_on_after_the_rest() -> None:
+    train, validation, test = (numbered(30).take(np.arange(start, start + 10)) for start in (0, 10, 20))
+    whole = without_validation(Dataset("classification", train, validation, test), 0.2, 0)
+    assert (numbers(whole.train), numbers(whole.test)) == (list(range(20)), list(range(20, 30)))
+
+
+def test_joined_sequences_are_padded_to_one_length() -> None:
+    def roll(count: int, steps: int, value: float) -> Sequences:
+        return Sequences(
+            np.full((count, steps, 3), value, dtype=np.float32),
+            np.full(count, steps, dtype=np.int64),
+            np.full((count, steps, 2), value, dtype=np.float32),
+            {"naive": np.full((count, steps, 2), value, dtype=np.float32)},
+            statics=np.full((count, 1), value, dtype=np.float32),
+        )
+
+    for first, second in ((roll(2, 5, 1), roll(1, 7, 2)), (roll(1, 7, 2), roll(2, 5, 1))):
+        both = joined(first, second)
+        assert both.lengths.tolist() == [*first.lengths, *second.lengths]
+        assert both.statics is not None
+        assert both.context is None
+        for values, width in ((both.inputs, 3), (both.targets, 2), (both.baselines["naive"], 2)):
+            assert values.shape == (3, 7, width)
+            assert values.dtype == np.float32
+            assert values.sum() == width * (2 * 5 * 1 + 7 * 2)
+        steps = first.inputs.shape[1]
+        assert np.array_equal(both.inputs[: len(first), :steps], first.inputs)
+        assert not both.inputs[: len(first), steps:].any()

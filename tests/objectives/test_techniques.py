@@ -60,6 +60,39 @@ def test_the_folds_of_a_forecast_roll_on(recorder: MakeRecorder) -> None:
     assert result.metrics["value_deviation"] is not None
 
 
+# --- refit ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("parameters", [{}, {"folds": 3}, {"repeats": 2, "averaging": "ema", "schedule": "plateau"}])
+def test_a_refit_leaves_the_trials_value(recorder: MakeRecorder, parameters: Mapping[str, Scalar]) -> None:
+    trial, plain = recorder(), recorder()
+    result, without = trial.run({**CLASSES, **parameters, "refit": True}), plain.run({**CLASSES, **parameters})
+    assert (result.value, trial.reports) == (without.value, plain.reports)
+    assert result.metrics["refit_epochs"] == max(1, round(without.metrics["best_epoch"] or 0))
+    changed = {name for name, value in without.metrics.items() if result.metrics[name] != value}
+    assert "test_loss" in changed
+    assert all(name.startswith("test_") for name in changed)
+    assert not all(map(torch.equal, weights_of(trial).values(), weights_of(plain).values()))
+
+
+def test_a_refit_is_a_training_on_all_but_the_test_split(recorder: MakeRecorder, data: Path) -> None:
+    """The same weights as where the data have all of that for training."""
+    with np.load(data / "classes.npz") as classes:
+        x, y = classes["x"], classes["y"]
+    known = {"x_test": x[-9:], "y_test": y[-9:]}
+    np.savez(data / "divided.npz", x_train=x[:-9], y_train=y[:-9], **known)
+    np.savez(data / "whole.npz", x_train=x[:-9], y_train=y[:-9], x_validation=x[:-9], y_validation=y[:-9], **known)
+    refitted, whole = recorder(), recorder()
+    result = refitted.run({**CLASSES, "dataset": "divided.npz", "refit": True})
+    epochs = int(result.metrics["refit_epochs"] or 0)
+    expected = whole.run({**CLASSES, "dataset": "whole.npz", "max_epochs": epochs})
+    assert expected.metrics["best_epoch"] == epochs
+    assert refitted.saved["model.safetensors"] == whole.saved["model.safetensors"]
+    assert result.metrics["test_loss"] == expected.metrics["test_loss"]
+    cards = [json.loads(trial.saved["model.json"]) for trial in (refitted, whole)]
+    assert cards[0]["scaling"] == cards[1]["scaling"]
+
+
 # --- transfer --------------------------------------------------------------------------------------------------------
 
 

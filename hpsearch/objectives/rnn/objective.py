@@ -7,7 +7,7 @@ import torch
 
 from hpsearch.errors import Fault, InvalidInput, near
 from hpsearch.objectives.objective import TrialContext, TrialResult, with_defaults
-from hpsearch.objectives.rnn.data.prepared import Prepared, prepare
+from hpsearch.objectives.rnn.data.prepared import Prepared, prepare, prepare_for_refit
 from hpsearch.objectives.rnn.data.readers import read_dataset, version
 from hpsearch.objectives.rnn.metric_names import METRICS, metrics_of
 from hpsearch.objectives.rnn.models.saved import save_model
@@ -22,15 +22,15 @@ class RnnObjective:
 
     def __init__(self) -> None:
         load_kernels()  # an object lives as long as a worker's slot, which then has no trial yet
-        self._prepared: tuple[Mapping[str, Any], list[Prepared]] | None = None
+        self._prepared: tuple[Mapping[str, Any], list[Prepared], Prepared | None] | None = None
 
     def __call__(self, parameters: Mapping[str, Scalar], context: TrialContext) -> TrialResult:
         """See `Objective`. Saves the best epoch's weights as `model.safetensors`, with `model.json` beside it."""
         check_parameters(parameters)
         options = with_defaults(INFO, parameters)
-        divisions = self._data(options, context)
+        divisions, refitted = self._data(options, context)
         _check_metrics(tuple(context.metrics) or (context.metric,), divisions[0].task)
-        runs = Runs(divisions, options, context)
+        runs = Runs(divisions, refitted, options, context)
         early = runs.finish()
         if early is not None:
             return early
@@ -38,7 +38,8 @@ class RnnObjective:
         save_model(runs, options, result.metrics, context)
         return result
 
-    def _data(self, options: Mapping[str, Any], context: TrialContext) -> list[Prepared]:
+    def _data(self, options: Mapping[str, Any], context: TrialContext) -> tuple[list[Prepared], Prepared | None]:
+        """The data's divisions, and that for the refit."""
         key = {parameter.name: options[parameter.name] for parameter in DATA} | {
             "roots": context.data_roots,
             "version": version(options, context.data_roots),
@@ -46,8 +47,10 @@ class RnnObjective:
         }
         if self._prepared is None or self._prepared[0] != key:
             data = read_dataset(options, context.data_roots)
-            self._prepared = key, prepare(data, options, device_of(options))
-        return self._prepared[1]
+            device = device_of(options)
+            refitted = prepare_for_refit(data, options, device) if options["refit"] else None
+            self._prepared = key, prepare(data, options, device), refitted
+        return self._prepared[1:]
 
 
 def device_of(options: Mapping[str, Any]) -> torch.device:

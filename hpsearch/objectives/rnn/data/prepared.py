@@ -10,7 +10,7 @@ from torch import Tensor
 from hpsearch.objectives.rnn.data.batches import Batch, Split, Stream
 from hpsearch.objectives.rnn.data.scalers import Scaler, fit
 from hpsearch.objectives.rnn.data.sequences import Dataset, Sequences
-from hpsearch.objectives.rnn.data.splits import Splits, split
+from hpsearch.objectives.rnn.data.splits import Splits, split, without_validation
 from hpsearch.objectives.rnn.tasks import OF_NUMBERS, PER_STEP
 from hpsearch.objectives.rnn.training.losses import balanced_weights
 
@@ -20,7 +20,8 @@ class Prepared:
 
     def __init__(self, data: Dataset, splits: Splits, options: Mapping[str, Any], device: torch.device) -> None:
         self.data, self.task, self.device = data, data.task, device
-        self.parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+        parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+        self.parts = {name: part for name, part in parts.items() if part is not None}
         # a piano roll's zeros and ones are as they should be, and its rare keys would be blown up
         method = "none" if data.task == "next_step" else options["scaling"]
         self.scaler: Scaler = fit(splits.train, method, options["scaling_scope"], data.task, data.target_feature)
@@ -63,3 +64,9 @@ def prepare(data: Dataset, options: Mapping[str, Any], device: torch.device) -> 
     fractions = options["validation_fraction"], options["test_fraction"]
     found = split(data, *fractions, options["split_seed"], options["folds"], options["split_by"])
     return [Prepared(data, splits, options, device) for splits in found]
+
+
+def prepare_for_refit(data: Dataset, options: Mapping[str, Any], device: torch.device) -> Prepared:
+    """The division that has no validation split: all but the test's is to train on. Raises `InvalidInput`."""
+    splits = without_validation(data, options["test_fraction"], options["split_seed"], options["split_by"])
+    return Prepared(data, splits, options, device)

@@ -51,6 +51,34 @@ class Sequences:
         )
 
 
+def joined(first: Sequences, second: Sequences) -> Sequences:
+    """The sequences of both, padded to one length. They are of one data set: what one has, the other has too."""
+
+    def both(one: AnyArray | None, other: AnyArray | None) -> AnyArray | None:
+        return None if one is None or other is None else _stacked(one, other)
+
+    return Sequences(
+        _stacked(first.inputs, second.inputs),
+        np.concatenate([first.lengths, second.lengths]),
+        _stacked(first.targets, second.targets),
+        {name: _stacked(guesses, second.baselines[name]) for name, guesses in first.baselines.items()},
+        both(first.statics, second.statics),
+        both(first.categories, second.categories),
+        both(first.context, second.context),
+        both(first.context_lengths, second.context_lengths),
+    )
+
+
+def _stacked(one: AnyArray, other: AnyArray) -> AnyArray:
+    """One after the other along the first axis; where the second is of unlike lengths, the shorter gets zeros."""
+    if one.ndim == 1 or one.shape[1] == other.shape[1]:
+        return np.concatenate([one, other])
+    found = np.zeros((len(one) + len(other), max(one.shape[1], other.shape[1]), *one.shape[2:]), dtype=one.dtype)
+    found[: len(one), : one.shape[1]] = one
+    found[len(one) :, : other.shape[1]] = other
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Dataset:
     """What a reader found: with the splits that the data bring, the others still to be made."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.objectives.rnn.data.sequences import Dataset, Sequences, check_finite
+from hpsearch.objectives.rnn.data.sequences import Dataset, Sequences, check_finite, joined
 from hpsearch.objectives.rnn.faults import setting_fault
 
 
@@ -14,7 +14,8 @@ class Splits:
     """The three parts of a data set. The search sees validation alone."""
 
     train: Sequences
-    validation: Sequences
+    validation: Sequences | None
+    """None where training has it too."""
     test: Sequences
 
 
@@ -31,20 +32,44 @@ def split(
     if data.task == "forecast":
         found = _by_time(data, validation_fraction, test_fraction, folds)
     else:
-        seeds = (None, None) if by == "blocks" else (seed, seed + 1)
-        rest, test = (data.train, data.test) if data.test else _divide(data, data.train, test_fraction, seeds[0])
+        rest, test = _test_apart(data, test_fraction, seed, by)
+        chance = None if by == "blocks" else seed + 1
         if folds > 1:
-            found = [Splits(*both, test) for both in _folds(data, rest, folds, seeds[1])]
+            found = [Splits(*both, test) for both in _folds(data, rest, folds, chance)]
         else:
-            both = (rest, data.validation) if data.validation else _divide(data, rest, validation_fraction, seeds[1])
+            both = (rest, data.validation) if data.validation else _divide(data, rest, validation_fraction, chance)
             found = [Splits(*both, test)]
-    found = [_with_seen_categories(parts) for parts in found]
-    for parts in found:
-        for name, part in (("train", parts.train), ("validation", parts.validation), ("test", parts.test)):
-            if not len(part):
-                raise setting_fault("dataset", f"is too small: the {name} split would be empty")
-            check_finite(part, name)
-    return found
+    return [_checked(parts) for parts in found]
+
+
+def without_validation(data: Dataset, test_fraction: float, seed: int, by: str = "chance") -> Splits:
+    """The same test split as that of `split`, and all the rest to train on. Raises `InvalidInput` likewise."""
+    if data.task == "forecast":
+        examples, first_test, between = _until_test(data, test_fraction)
+        bounds = (0, first_test - between), (first_test, len(examples))
+        train, test = (examples.take(np.arange(*bound)) for bound in bounds)
+    else:
+        train, test = _test_apart(data, test_fraction, seed, by)
+        if data.validation is not None:
+            train = joined(train, data.validation)
+    return _checked(Splits(train, None, test))
+
+
+def _test_apart(data: Dataset, fraction: float, seed: int, by: str) -> tuple[Sequences, Sequences]:
+    """(the rest, the test split)."""
+    if data.test:
+        return data.train, data.test
+    return _divide(data, data.train, fraction, None if by == "blocks" else seed)
+
+
+def _checked(parts: Splits) -> Splits:
+    for name, part in (("train", parts.train), ("validation", parts.validation), ("test", parts.test)):
+        if part is None:
+            continue
+        if not len(part):
+            raise setting_fault("dataset", f"is too small: the {name} split would be empty")
+        check_finite(part, name)
+    return _with_seen_categories(parts)
 
 
 def _with_seen_categories(parts: Splits) -> Splits:
@@ -57,7 +82,7 @@ def _with_seen_categories(parts: Splits) -> Splits:
         columns = [np.where(np.isin(own, known), own, 0) for own, known in zip(_columns(part), seen.T, strict=True)]
         return replace(part, categories=np.stack(columns, axis=1))
 
-    return Splits(parts.train, masked(parts.validation), masked(parts.test))
+    return Splits(parts.train, masked(parts.validation) if parts.validation else None, masked(parts.test))
 
 
 def _columns(part: Sequences) -> NDArray[np.int64]:
@@ -111,10 +136,8 @@ def _by_time(data: Dataset, validation_fraction: float, test_fraction: float, fo
     series' length, so that trials of different windows are held to the same targets. No target is in two parts: as
     many examples as a forecast has steps, but one, are left out between two parts.
     """
-    examples, between = data.train, data.train.targets.shape[1] - 1
-    test = max(1, round(test_fraction * data.steps))
-    each = max(1, round(validation_fraction * (data.steps - test) / folds))
-    first_test = len(examples) - test
+    examples, first_test, between = _until_test(data, test_fraction)
+    each = max(1, round(validation_fraction * (data.steps - len(examples) + first_test) / folds))
     found = []
     for fold in range(folds):
         stop = first_test - (folds - 1 - fold) * each - between
@@ -124,3 +147,9 @@ def _by_time(data: Dataset, validation_fraction: float, test_fraction: float, fo
         bounds = (0, start - between), (start, stop), (first_test, len(examples))
         found.append(Splits(*(examples.take(np.arange(*bound)) for bound in bounds)))
     return found
+
+
+def _until_test(data: Dataset, test_fraction: float) -> tuple[Sequences, int, int]:
+    """A series' examples, the first of the test, and how many to leave out between two parts."""
+    examples = data.train
+    return examples, len(examples) - max(1, round(test_fraction * data.steps)), examples.targets.shape[1] - 1

@@ -39,8 +39,8 @@ class SavedModel:
 
 
 def save_model(runs: Runs, options: Mapping[str, Any], metrics: Metrics, context: TrialContext) -> None:
-    """Keep the best run's network with the trial."""
-    prepared = runs.best_run
+    """Keep the best network with the trial."""
+    prepared = runs.best_division
     data = prepared.data
     card = {
         "format": FORMAT,
@@ -70,7 +70,7 @@ def _versions(runs: Runs) -> dict[str, str]:
     """Of all that the numbers depend on."""
     found = {"hpsearch": __version__, "torch": str(torch.__version__)}
     network = runs.architecture
-    numba = numba_version(network.cell, network.units) if runs.best_run.device.type == "cpu" else None
+    numba = numba_version(network.cell, network.units) if runs.best_division.device.type == "cpu" else None
     return found if numba is None else found | {"numba": numba}
 
 

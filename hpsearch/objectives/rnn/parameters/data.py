@@ -198,4 +198,13 @@ DATA = (
         searchable=False,
         meaning="A trial's value is the mean over so many seeds.",
     ),
+    ParameterInfo(
+        name="refit",
+        type="bool",
+        default=False,
+        searchable=False,
+        meaning="After a trial's trainings one more, on training and validation data, for as many epochs as the best "
+        "ones of these were on average. The model that is kept is that one's, and so are the results on the test "
+        "split; the trial's value stays theirs. Where the schedule is plateau, the training loss tells what one is.",
+    ),
 )

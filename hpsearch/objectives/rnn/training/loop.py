@@ -52,6 +52,25 @@ def train(
     return None
 
 
+def refit(training: Training, epochs: int, options: Mapping[str, Any], save: Save) -> TrialResult | None:
+    """Train for so many epochs, whatever validation might say; the model then holds the last one's weights. A
+    `TrialResult` where it diverges."""
+    progress, clock = training.progress, _Clock(options["checkpoint_seconds"], save)
+    while progress.step or progress.epoch < epochs:
+        metrics = training.run_epoch(clock.within_epoch)
+        if not all(map(math.isfinite, metrics.values())):
+            name = next(name for name, value in metrics.items() if not math.isfinite(value))
+            reason = f"diverged: {name} is {metrics[name]} in epoch {progress.epoch} of the refit"
+            return TrialResult(state="failed", metrics=metrics, reason=reason)
+        _note_plateau(progress, metrics["train_loss"], "minimize", options)
+        if progress.epoch < epochs:
+            clock.after_epoch()
+    with training.evaluated_weights():
+        training.best = training.weights()
+    training.model.load_state_dict(training.best)
+    return None
+
+
 class _Clock:
     """When the next checkpoint is due."""
 
@@ -74,6 +93,10 @@ def _note(training: Training, value: float, loss: float, direction: str, options
     if _is_better(value, loss, progress, direction):
         progress.best_epoch, progress.best_value, progress.best_loss = progress.epoch, value, loss
         training.best = training.weights()
+    _note_plateau(progress, value, direction, options)
+
+
+def _note_plateau(progress: Progress, value: float, direction: str, options: Mapping[str, Any]) -> None:
     if options["schedule"] == "plateau":
         state = Plateau(**progress.plateau)
         progress.plateau = asdict(plateau_after(state, value, direction, options["schedule_epochs"]))

@@ -1,4 +1,4 @@
-"""A trial's trainings: one, or one a fold and seed, whose mean is the trial's value."""
+"""A trial's trainings: one, or one a fold and seed, whose mean is the trial's value; and the refit after them."""
 
 import hashlib
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from hpsearch.objectives.rnn.training.checkpoint import (
 )
 from hpsearch.objectives.rnn.training.evaluation import Evaluator
 from hpsearch.objectives.rnn.training.gradients import MARKS
-from hpsearch.objectives.rnn.training.loop import train
+from hpsearch.objectives.rnn.training.loop import refit, train
 from hpsearch.objectives.rnn.training.losses import loss_of
 from hpsearch.objectives.rnn.training.training import Training
 from hpsearch.trials import Decision, Metrics
@@ -42,13 +42,18 @@ class Run:
 class Runs:
     """A trial's trainings one after the other, and what is kept of them."""
 
-    def __init__(self, divisions: list[Prepared], options: Mapping[str, Any], context: TrialContext) -> None:
-        self._divisions, self._options, self._context = divisions, options, context
+    def __init__(
+        self, divisions: list[Prepared], refitted: Prepared | None, options: Mapping[str, Any], context: TrialContext
+    ) -> None:
+        """One training on each of the divisions and seeds, and a last one on `refitted`, where there is one."""
+        self._divisions, self._refitted, self._options, self._context = divisions, refitted, options, context
         self._count = len(divisions) * options["repeats"]
         self._done: list[Run] = []
+        self._of_refit: dict[str, float] = {}
+        """What was measured of it."""
         self._start = start_file(options["start_from"], context)
         self.best: Weights = {}
-        """Of the best run."""
+        """Of the refit, or else of the best run."""
         self.architecture = architecture_of(options, divisions[0].data)
         self._tensors: Weights = {}
         self._progress: Mapping[str, Any] | None = None
@@ -74,9 +79,9 @@ class Runs:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     @property
-    def best_run(self) -> Prepared:
-        """The division that the best run was trained on."""
-        return self._divisions[self._best_position() % len(self._divisions)]
+    def best_division(self) -> Prepared:
+        """What the best weights were trained on."""
+        return self._refitted or self._divisions[self._best_position() % len(self._divisions)]
 
     def _best_position(self) -> int:
         sign = 1 if self._context.direction == "maximize" else -1
@@ -92,13 +97,14 @@ class Runs:
                 early = self._report_mean()
                 if early is not None:
                     return early
-        return None
+        return None if self._refitted is None else self._refit(self._refitted)
 
     def result(self) -> TrialResult:
         """The mean over all runs; of what was measured, too."""
         metrics = {name: mean(run.metrics[name] for run in self._done) for name in self._shared()}
         if self._count > 1:
             metrics["value_deviation"] = pstdev(run.value for run in self._done)
+        metrics |= self._of_refit
         return TrialResult(state="complete", value=self._value, metrics=metrics)
 
     @property
@@ -109,8 +115,28 @@ class Runs:
         return [name for name in self._done[0].metrics if all(name in run.metrics for run in self._done)]
 
     def _train(self, position: int) -> TrialResult | None:
-        context, options = self._context, self._options
-        prepared, seed = self._divisions[position % len(self._divisions)], context.seed + position
+        prepared = self._divisions[position % len(self._divisions)]
+        training, evaluator = self._training(prepared, self._context.seed + position)
+        early = train(training, evaluator, self._options, self._context, self._report, lambda: self._save(training))
+        if early is None:
+            self._keep(training, evaluator)
+        return early
+
+    def _refit(self, prepared: Prepared) -> TrialResult | None:
+        """Train on all but the test split, as long as was best for the runs."""
+        training, evaluator = self._training(prepared, self._context.seed)
+        epochs = max(1, round(mean(run.metrics["best_epoch"] for run in self._done)))
+        early = refit(training, epochs, self._options, lambda: self._save(training))
+        if early is None:
+            found = evaluator.final(training.model)
+            self._of_refit = {name: value for name, value in found.items() if name.startswith("test_")}
+            self._of_refit["refit_epochs"] = epochs
+            self.best = training.best
+        return early
+
+    def _training(self, prepared: Prepared, seed: int) -> tuple[Training, Evaluator]:
+        """One from its beginning, or from where the checkpoint has left it; and what measures its network."""
+        options = self._options
         # weights, dropout and everything else that draws without a generator of its own
         torch.manual_seed(seed)
         model = SequenceModel(self.architecture).to(prepared.device)
@@ -122,11 +148,7 @@ class Runs:
         if self._progress is not None and self._progress["training"] is not None:
             training.load(self._tensors, self._progress["training"])
         self._tensors, self._progress = {}, None
-        evaluator = Evaluator(prepared, loss, options)
-        early = train(training, evaluator, options, context, self._report, lambda: self._save(training))
-        if early is None:
-            self._keep(training, evaluator)
-        return early
+        return training, Evaluator(prepared, loss, options)
 
     def _keep(self, training: Training, evaluator: Evaluator) -> None:
         progress, model = training.progress, training.model
