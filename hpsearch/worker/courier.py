@@ -80,7 +80,7 @@ class Courier:
         self._leases = leases
 
     def send(self, item: Item) -> None:
-        """Answered by `Answered` or `Refused`, unless a newer item of the same trial takes its place."""
+        """Answered by `Answered` or `Refused`, unless it is dropped; reports go in the order of sending."""
         self._outbox.put(item)
 
     def drop(self, item: Item) -> None:
