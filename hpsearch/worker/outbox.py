@@ -1,6 +1,8 @@
 """Reports, results and releases on their way to the service: kept until they are answered, sent in batches."""
 
+import math
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -9,6 +11,9 @@ from hpsearch.gateway import Gateway
 from hpsearch.trials import Decision, Receipt, Release, Report, Result
 from hpsearch.worker.backoff import FATAL, REFUSALS, Backoff
 from hpsearch.worker.letters import Answered, Fatal, Item, Letter, Refused
+
+GATHER_SECONDS = 0.1
+"""What nobody waits for is sent so long after it came, with all that has come meanwhile."""
 
 I = TypeVar("I", Report, Result, Release)  # noqa: E741
 
@@ -21,14 +26,24 @@ class Outbox:
         self._post = post
         self._backoff = Backoff("sending to the service", hurried)
         self._items: list[Item] = []
+        self._send_at = math.inf
         self._changed = threading.Condition()
         self._closed = False
 
-    def put(self, item: Item) -> None:
-        """Send an item as soon as the line is free."""
+    def put(self, item: Item, *, can_wait: bool = False) -> None:
+        """Send an item as soon as the line is free; one that can wait with others or a little later."""
         with self._changed:
             self._items.append(item)
-            self._changed.notify()
+            self._send_by(time.monotonic() + GATHER_SECONDS if can_wait else 0.0)
+
+    def flush(self) -> None:
+        """Wait no longer with what can wait."""
+        with self._changed:
+            self._send_by(0.0)
+
+    def _send_by(self, at: float) -> None:
+        self._send_at = min(self._send_at, at)
+        self._changed.notify()
 
     def drop(self, item: Item) -> None:
         """Do not send an item any more; it may be on its way already."""
@@ -56,8 +71,14 @@ class Outbox:
     def _wait(self) -> list[Item]:
         """What is to be sent; nothing once closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._items or self._closed)
+            while not self._closed and (left := self._seconds_left()) > 0:
+                self._changed.wait(None if left == math.inf else left)
+            self._send_at = math.inf
             return [] if self._closed else list(self._items)
+
+    def _seconds_left(self) -> float:
+        """Until something is to be sent; infinite where there is nothing."""
+        return self._send_at - time.monotonic() if self._items else math.inf
 
     def _deliver(self, call: Callable[[list[I]], Sequence[Decision | Receipt]], items: list[I]) -> bool:
         """Send items of one kind; those that get no answer stay for the next round. Whether there was one."""
@@ -73,6 +94,7 @@ class Outbox:
             return self._refused(call, items, error)
         except Exception as error:
             self._backoff.failed(error)
+            self.flush()
             return False
         self._backoff.succeeded()
         for item, answer in answers:

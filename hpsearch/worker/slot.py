@@ -156,7 +156,9 @@ class Slot:
         """Ask the service for something, once it has answered all reports of the trial: it must have them before it
         hears that the trial has ended, or has a checkpoint from which another attempt goes on after them."""
         run.awaiting = item
-        if not run.unanswered:
+        if run.unanswered:
+            self._courier.flush()
+        else:
             self._ask(run)
 
     def _ask(self, run: Run) -> None:
@@ -226,8 +228,9 @@ class Slot:
         report = Report(lease=run.lease, step=measured.step, value=measured.value, metrics=measured.metrics)
         run.awaiting = report
         run.unanswered.append(report)
-        self._courier.send(report)
-        if not run.needs_answer(report):
+        goes_on = not run.needs_answer(report)
+        self._courier.send(report, can_wait=goes_on)
+        if goes_on:
             self._answer(run, Decision.CONTINUE)
 
     def _ended(self, run: Run, ended: Ended) -> None:

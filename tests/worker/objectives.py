@@ -89,6 +89,13 @@ def descend(script: Script, first: int = 1) -> TrialResult:
     return TrialResult(state="complete", value=script.loss, metrics={"seed": script.context.seed % 1000})
 
 
+def descend_and_say_so(script: Script) -> TrialResult:
+    """The same; the test hears of the end before the service does."""
+    result = descend(script)
+    trace(script, ended=True)
+    return result
+
+
 def resume(script: Script) -> TrialResult:
     """Keep a checkpoint each step; killed after the second step of the first attempt."""
     checkpoint = script.context.checkpoint
@@ -261,6 +268,7 @@ ACTS: Mapping[str, Callable[[Script], TrialResult]] = {
     act.__name__: act
     for act in (
         descend,
+        descend_and_say_so,
         resume,
         climb,
         climb_and_hang,
