@@ -20,10 +20,7 @@ from hpsearch.store.database import Transaction
 from hpsearch.store.rows import AnyRow, artifact_of
 from hpsearch.store.tables import artifacts
 from hpsearch.studies import Study
-from hpsearch.trials import Artifact
-
-CHECKPOINTS = ("checkpoint.safetensors", "checkpoint.tar")
-"""The artifact that the next attempt of a trial goes on from: of the recurrent objective, and of users' own."""
+from hpsearch.trials import CHECKPOINTS, Artifact
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from hpsearch.errors import ConfigurationError, HpsearchError, LeaseLost
 from hpsearch.gateway import Assignment
 from hpsearch.objectives.objective import ObjectiveInfo
-from hpsearch.trials import Decision, Lease, Receipt, Release, Report, Result, TrialState
+from hpsearch.trials import CHECKPOINTS, Decision, Lease, Receipt, Release, Report, Result, TrialState
 from hpsearch.worker.child import Child
 from hpsearch.worker.courier import Courier
 from hpsearch.worker.letters import Download, Item, Transfer, Upload
@@ -39,6 +39,8 @@ class Run:
     checkpoint: Path | None = None
     awaiting: Item | Transfer | None = None
     """What the child waits for, or how the trial ended; None while the child computes."""
+    is_held: bool = False
+    """Whether that is to be sent when all reports are answered."""
     unanswered: list[Report] = field(default_factory=list)
     """Reports on their way, oldest first; the child waits for the last of them at most."""
     noted: Decision | HpsearchError | None = None
@@ -153,15 +155,18 @@ class Slot:
         self._await(run, Download(lease.study, lease.number, name, run.folder / name, is_checkpoint=True))
 
     def _await(self, run: Run, item: Result | Release | Transfer) -> None:
-        """Ask the service for something, once it has answered all reports of the trial: it must have them before it
-        hears that the trial has ended, or has a checkpoint from which another attempt goes on after them."""
+        """Ask the service for something: at once, or when it has answered all reports of the trial. It must have them
+        before it hears how the trial ended, and before a checkpoint from which another attempt goes on after them."""
         run.awaiting = item
         if run.unanswered:
             self._courier.flush()
-        else:
+        comes_after = isinstance(item, Result | Release) or item.name in CHECKPOINTS
+        run.is_held = comes_after and bool(run.unanswered)
+        if not run.is_held:
             self._ask(run)
 
     def _ask(self, run: Run) -> None:
+        run.is_held = False
         if isinstance(run.awaiting, Result) and isinstance(run.noted, HpsearchError):
             reason = f"{type(run.noted).__name__}: {run.noted}"
             run.awaiting = Result(lease=run.lease, state=TrialState.FAILED, reason=reason)
@@ -275,7 +280,7 @@ class Slot:
             return
         elif answer is not Decision.CONTINUE and not isinstance(run.noted, HpsearchError):
             run.noted = answer
-        if not run.unanswered:
+        if run.is_held and not run.unanswered:
             self._ask(run)
 
     def _answer(self, run: Run, answer: Decision | HpsearchError) -> None:
@@ -416,7 +421,7 @@ class Slot:
             self._courier.drop(run.awaiting)
         if isinstance(run.awaiting, Report):
             run.settle(run.awaiting)
-        run.awaiting = None
+        run.awaiting, run.is_held = None, False
 
     def _drop_reports(self, run: Run) -> None:
         """Nobody wants them any more."""

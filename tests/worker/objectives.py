@@ -223,10 +223,20 @@ def show_environment(script: Script) -> TrialResult:
 
 
 def save(script: Script) -> TrialResult:
+    save_weights(script)
+    return descend(script)
+
+
+def save_at_the_end(script: Script) -> TrialResult:
+    result = descend(script)
+    save_weights(script)
+    return result
+
+
+def save_weights(script: Script) -> None:
     path = script.context.workspace / "weights"
     path.write_bytes(b"weights of %d" % script.context.number)
     script.context.save_artifact("model.safetensors", path)
-    return descend(script)
 
 
 def save_too_much(script: Script) -> TrialResult:
@@ -284,6 +294,7 @@ ACTS: Mapping[str, Callable[[Script], TrialResult]] = {
         speak_numpy,
         show_environment,
         save,
+        save_at_the_end,
         save_too_much,
         save_nothing,
         fetch,

@@ -11,9 +11,11 @@ from hpsearch.errors import InvalidInput
 from hpsearch.gateway import Assignment, Gateway
 from hpsearch.trials import Decision, Report, TrialState
 from hpsearch.worker.slot import MOST_UNANSWERED
+from tests.waiting import wait_until
 from tests.worker.conftest import Lab
 from tests.worker.gateways import Wrapped
 
+pytestmark = pytest.mark.parametrize("lab", [30.0], indirect=True)  # no lease ends, however slow the machine is
 NONE, RUNGS = {"name": "none"}, {"name": "asha", "min_resource": 2, "reduction_factor": 2}
 EACH = {"name": "median", "startup_trials": 100}
 
@@ -59,6 +61,21 @@ class Refusing(Wrapped):
         if any(report.step == self._step for report in reports):
             raise InvalidInput("not like this")
         return self._gateway.report(reports)
+
+
+class Pruning(Wrapped):
+    """Prunes at a step, whatever the trial was told when it was claimed: its study was extended meanwhile, say."""
+
+    def __init__(self, gateway: Gateway, step: int) -> None:
+        super().__init__(gateway)
+        self._step = step
+
+    def report(self, reports: Sequence[Report]) -> list[Decision]:
+        answers = self._gateway.report(reports)
+        return [
+            Decision.PRUNE if report.step == self._step else answer
+            for report, answer in zip(reports, answers, strict=True)
+        ]
 
 
 class Older(Recording):
@@ -121,6 +138,27 @@ def test_a_checkpoint_is_kept_after_the_reports_before_it(lab: Lab) -> None:
     assert lab.traces(start=...)[1]["start"] == 2
     said = [what for what in gateway.said if isinstance(what, list) or what == "put_artifact"]
     assert said == [[1], "put_artifact", [2], "put_artifact", [3], "put_artifact", [4], "put_artifact"]
+
+
+def test_a_model_is_kept_whether_the_reports_are_answered_or_not(lab: Lab) -> None:
+    lab.create("save_at_the_end")
+    gateway = Recording(lab.service)
+    gateway.may_report.clear()
+    with lab.agent(gateway):  # the two go at once, and the end after both
+        wait_until(lambda: "put_artifact" in gateway.said, "the model is sent")
+        gateway.may_report.set()
+        lab.wait_until_ended()
+    assert gateway.said.count("put_artifact") == 1
+    last = max(place for place, said in enumerate(gateway.said) if isinstance(said, list))
+    assert gateway.said.index("put_artifact") < last < gateway.said.index("tell")
+
+
+def test_a_decision_that_was_not_expected_is_heeded_at_the_next_report(lab: Lab) -> None:
+    lab.create(steps=400, seconds=0.05)
+    with lab.agent(Pruning(lab.service, 3)):
+        (trial,) = lab.wait_until_ended()
+    assert (trial.state, trial.reason) == (TrialState.PRUNED, "told to")
+    assert 3 < (trial.last_step or 0) < 400
 
 
 def test_a_pause_reaches_a_trial_that_does_not_wait(lab: Lab) -> None:
