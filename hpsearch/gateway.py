@@ -52,6 +52,9 @@ class Assignment:
     """`trial_seed(study seed, number)`."""
     checkpoint: Artifact | None = None
     """The newest checkpoint of an earlier attempt."""
+    judged_steps: tuple[int, ...] | None = None
+    """The only steps at which the study's pruner may end the trial or have it pause; None: any. At others whoever
+    trains need not wait for the answer to a report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,6 +59,8 @@ TRANSITIONS: Mapping[TrialState, frozenset[TrialState]] = {
 }
 
 
+CHECKPOINTS = ("checkpoint.safetensors", "checkpoint.tar")
+"""The artifact that the next attempt of a trial goes on from: of the recurrent objective, and of users' own."""
 DIVERGED = "diverged"
 """The reason of a failed trial whose training diverged, alone or before a colon. Samplers learn from such trials."""
 

@@ -136,7 +136,8 @@ class TrialContext:
     """A trial reads files below these alone."""
     report: Callable[[int, float, Metrics], Decision]
     """`report(step, value, metrics)`: steps 1, 2, 3 …, the searched metric's value (finite), and all else measured.
-    On PRUNE end with `TrialResult(state="pruned")`; on PAUSE or LOST return at once: what is returned is dropped."""
+    On PRUNE end with `TrialResult(state="pruned")`; on PAUSE or LOST return at once: what is returned is dropped. Where
+    no pruner can answer, it returns before the report has reached the service."""
     save_artifact: Callable[[str, Path], None]
     """`save_artifact(name, path)`: keep a file with the trial; it is uploaded before this returns."""
     fetch_artifact: Callable[[str, int | None, str], Path] = field(default=_fetch_nothing)

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from hpsearch.automatic import pruner_of
 from hpsearch.gateway import Assignment
-from hpsearch.pruner_spec import NoPruner
-from hpsearch.search.pruners import Standing, judge, looks_at
+from hpsearch.pruner_spec import AnyPruner, NoPruner
+from hpsearch.search.pruners import Standing, judge, judged_steps, looks_at
 from hpsearch.service import promotions
 from hpsearch.service.checks import stored_text
+from hpsearch.spec import StudySpec
 from hpsearch.store import artifacts, confirming, rungs, trials
 from hpsearch.store.database import Transaction
 from hpsearch.store.locked import LockedStudy, LockedTrial, spec_of
@@ -204,9 +205,15 @@ def assignments(tx: Transaction, study: LockedStudy, held: Sequence[LockedTrial]
             parameters=trial.parameters,
             seed=seed_of(vars(trial), study.spec),
             checkpoint=artifacts.checkpoint(tx, study.id, trial.number) if trial.attempt > 1 else None,
+            judged_steps=judged_steps(_pruner_of(study.spec, trial), trial.number),
         )
         for trial in held
     ]
+
+
+def _pruner_of(spec: StudySpec, trial: LockedTrial | Reported) -> AnyPruner:
+    """What decides about a trial at its reports; what confirms runs to its end."""
+    return NoPruner() if trial.confirms is not None else pruner_of(spec)
 
 
 def record(written: Reports, trial: Reported, row: AnyRow, report: Report) -> Decision:
@@ -220,8 +227,7 @@ def record(written: Reports, trial: Reported, row: AnyRow, report: Report) -> De
     better = max if spec.objective.direction == "maximize" else min
     best = report.value if trial.best_value is None else better(report.value, trial.best_value)
     verdict = None
-    # what confirms runs to its end
-    pruner = NoPruner() if trial.confirms is not None else pruner_of(spec)
+    pruner = _pruner_of(spec, trial)
     if looks_at(pruner, trial.number, report.step):
         standing = Standing(number=trial.number, step=report.step, value=report.value, best=best, complete=row.complete)
         beside = written.beside(trial, report)

@@ -20,24 +20,19 @@ from hpsearch.store.database import Transaction
 from hpsearch.store.rows import AnyRow, artifact_of
 from hpsearch.store.tables import artifacts
 from hpsearch.studies import Study
-from hpsearch.trials import Artifact
-
-CHECKPOINTS = ("checkpoint.safetensors", "checkpoint.tar")
-"""The artifact that the next attempt of a trial goes on from: of the recurrent objective, and of users' own."""
+from hpsearch.trials import CHECKPOINTS, Artifact
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
-
+# built once: SQLAlchemy takes longer to build a statement than SQLite to run it
+_TRIAL = (artifacts.c.study_id == bindparam("study"), artifacts.c.number == bindparam("of"))
 _CHECKPOINT = (
-    select(artifacts)
-    .where(
-        artifacts.c.study_id == bindparam("study"),
-        artifacts.c.number == bindparam("number"),
-        artifacts.c.name.in_(CHECKPOINTS),
-    )
-    .order_by(artifacts.c.created_at.desc())
-    .limit(1)
+    select(artifacts).where(*_TRIAL, artifacts.c.name.in_(CHECKPOINTS)).order_by(artifacts.c.created_at.desc()).limit(1)
 )
+_OF_TRIAL = select(artifacts).where(*_TRIAL).order_by(artifacts.c.name)
+_NAMED = select(artifacts).where(*_TRIAL, artifacts.c.name == bindparam("named"))
+_DELETE = delete(artifacts).where(*_TRIAL, artifacts.c.name == bindparam("named"))
+_INSERT = insert(artifacts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,19 +121,20 @@ def check_name(name: str) -> None:
 
 def record(tx: Transaction, trial: AnyRow, name: str, blob: Blob) -> tuple[Artifact, str | None]:
     """Name the bytes; returns the record and the path of what it replaces. The trial's row is locked."""
-    key = {"study_id": trial.study_id, "number": trial.number, "name": name}
-    former = _row(tx, **key)
+    key = {"study": trial.study_id, "of": trial.number, "named": name}
+    former = tx.connection.execute(_NAMED, key).one_or_none()
     if former is not None:
-        tx.connection.execute(delete(artifacts).filter_by(**key))
+        tx.connection.execute(_DELETE, key)
     values = {"size": blob.size, "sha256": blob.sha256, "attempt": trial.attempt, "created_at": tx.now}
-    tx.connection.execute(insert(artifacts).values(**key, **values, path=blob.path))
+    row = {"study_id": trial.study_id, "number": trial.number, "name": name, "path": blob.path} | values
+    tx.connection.execute(_INSERT, row)
     made = Artifact(name=name, **values | {"created_at": datetime.fromtimestamp(tx.now, UTC)})
     return made, None if former is None else former.path
 
 
 def find(tx: Transaction, study: Study, number: int, name: str) -> tuple[Artifact, str]:
     """The record and its path. Raises `ArtifactNotFound`."""
-    row = _row(tx, study.id, number, name)
+    row = tx.connection.execute(_NAMED, {"study": study.id, "of": number, "named": name}).one_or_none()
     if row is None:
         raise ArtifactNotFound(f"trial {number} of study {study.name!r} has no artifact {name!r}")
     return artifact_of(row), row.path
@@ -146,23 +142,11 @@ def find(tx: Transaction, study: Study, number: int, name: str) -> tuple[Artifac
 
 def checkpoint(tx: Transaction, study_id: int, number: int) -> Artifact | None:
     """The newest checkpoint of a trial."""
-    row = tx.connection.execute(_CHECKPOINT, {"study": study_id, "number": number}).first()
+    row = tx.connection.execute(_CHECKPOINT, {"study": study_id, "of": number}).first()
     return None if row is None else artifact_of(row)
 
 
 def of_trial(tx: Transaction, study: Study, number: int) -> list[Artifact]:
     """A trial's artifacts by name."""
-    rows = tx.connection.execute(
-        select(artifacts)
-        .where(artifacts.c.study_id == study.id, artifacts.c.number == number)
-        .order_by(artifacts.c.name)
-    )
+    rows = tx.connection.execute(_OF_TRIAL, {"study": study.id, "of": number})
     return [artifact_of(row) for row in rows]
-
-
-def _row(tx: Transaction, study_id: int, number: int, name: str) -> AnyRow | None:
-    return tx.connection.execute(
-        select(artifacts).where(
-            artifacts.c.study_id == study_id, artifacts.c.number == number, artifacts.c.name == name
-        )
-    ).one_or_none()

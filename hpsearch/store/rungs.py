@@ -6,13 +6,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, bindparam, func, select
 
 from hpsearch.spec import Direction
-from hpsearch.store.artifacts import CHECKPOINTS
 from hpsearch.store.database import Transaction
 from hpsearch.store.locked import LockedStudy, LockedTrial
 from hpsearch.store.reports import OF_SEARCH
 from hpsearch.store.tables import artifacts, reports, trials
 from hpsearch.studies import Study
-from hpsearch.trials import TrialState
+from hpsearch.trials import CHECKPOINTS, TrialState
 
 BATCH = 2000
 """Trials that are ended at a time: databases take so many numbers in one statement, and not any number."""

@@ -79,9 +79,13 @@ class Courier:
         """Renew these leases from now on. A lost one is answered by `Lost`."""
         self._leases = leases
 
-    def send(self, item: Item) -> None:
-        """Answered by `Answered` or `Refused`, unless a newer item of the same trial takes its place."""
-        self._outbox.put(item)
+    def send(self, item: Item, *, can_wait: bool = False) -> None:
+        """Answered by `Answered` or `Refused`, unless it is dropped; reports go in the order of sending."""
+        self._outbox.put(item, can_wait=can_wait)
+
+    def flush(self) -> None:
+        """Send at once what can wait."""
+        self._outbox.flush()
 
     def drop(self, item: Item) -> None:
         """Do not send it any more."""

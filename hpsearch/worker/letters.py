@@ -10,7 +10,7 @@ from hpsearch.gateway import Assignment, Terms
 from hpsearch.trials import Decision, Lease, Receipt, Release, Report, Result
 
 Item = Report | Result | Release
-"""What a trial has to say to the service; one at a time."""
+"""What a trial has to say to the service."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

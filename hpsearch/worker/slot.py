@@ -12,7 +12,7 @@ from pathlib import Path
 from hpsearch.errors import ConfigurationError, HpsearchError, LeaseLost
 from hpsearch.gateway import Assignment
 from hpsearch.objectives.objective import ObjectiveInfo
-from hpsearch.trials import Decision, Lease, Receipt, Release, Report, Result, TrialState
+from hpsearch.trials import CHECKPOINTS, Decision, Lease, Receipt, Release, Report, Result, TrialState
 from hpsearch.worker.child import Child
 from hpsearch.worker.courier import Courier
 from hpsearch.worker.letters import Download, Item, Transfer, Upload
@@ -23,6 +23,8 @@ logger = logging.getLogger("hpsearch.worker")
 
 LOST_SECONDS = 2.0
 """A trial whose lease is lost may end by itself, at its next report, for so long; then its process is killed."""
+MOST_UNANSWERED = 32
+"""A trial goes on training while no more of its reports are unanswered."""
 SHUT_DOWN = "worker shut down"
 PAUSED = "told to pause"  # its study pauses, or it does itself, at a rung
 
@@ -36,7 +38,13 @@ class Run:
     """The trial's own, with its workspace in it."""
     checkpoint: Path | None = None
     awaiting: Item | Transfer | None = None
-    """What the service has yet to answer; None while the child computes."""
+    """What the child waits for, or how the trial ended; None while the child computes."""
+    is_held: bool = False
+    """Whether that is to be sent when all reports are answered."""
+    unanswered: list[Report] = field(default_factory=list)
+    """Reports on their way, oldest first; the child waits for the last of them at most."""
+    noted: Decision | HpsearchError | None = None
+    """What the service answered to a report that the child did not wait for: it hears that at its next one."""
     started_at: float = field(default_factory=time.monotonic)
     computing_since: float = field(default_factory=time.monotonic)
     handed_back_for: str | None = None
@@ -51,6 +59,17 @@ class Run:
     @property
     def workspace(self) -> Path:
         return self.folder / "workspace"
+
+    def needs_answer(self, report: Report) -> bool:
+        """Whether the child must wait for the answer to its newest report."""
+        judged = self.assignment.judged_steps
+        return judged is None or report.step in judged or len(self.unanswered) > MOST_UNANSWERED
+
+    def settle(self, report: Report) -> bool:
+        """Take a report from the unanswered ones; whether it was one."""
+        left = [other for other in self.unanswered if other is not report]
+        is_one, self.unanswered = len(left) < len(self.unanswered), left
+        return is_one
 
     @property
     def is_over(self) -> bool:
@@ -133,11 +152,28 @@ class Slot:
             self._launch(run)
             return
         lease, name = run.lease, assignment.checkpoint.name
-        self._transfer(run, Download(lease.study, lease.number, name, run.folder / name, is_checkpoint=True))
+        self._await(run, Download(lease.study, lease.number, name, run.folder / name, is_checkpoint=True))
 
-    def _transfer(self, run: Run, transfer: Transfer) -> None:
-        run.awaiting = transfer
-        self._courier.transfer(transfer)
+    def _await(self, run: Run, item: Result | Release | Transfer) -> None:
+        """Ask the service for something: at once, or when it has answered all reports of the trial. It must have them
+        before it hears how the trial ended, and before a checkpoint from which another attempt goes on after them."""
+        run.awaiting = item
+        if run.unanswered:
+            self._courier.flush()
+        comes_after = isinstance(item, Result | Release) or item.name in CHECKPOINTS
+        run.is_held = comes_after and bool(run.unanswered)
+        if not run.is_held:
+            self._ask(run)
+
+    def _ask(self, run: Run) -> None:
+        run.is_held = False
+        if isinstance(run.awaiting, Result) and isinstance(run.noted, HpsearchError):
+            reason = f"{type(run.noted).__name__}: {run.noted}"
+            run.awaiting = Result(lease=run.lease, state=TrialState.FAILED, reason=reason)
+        if isinstance(run.awaiting, Upload | Download):
+            self._courier.transfer(run.awaiting)
+        elif run.awaiting is not None:
+            self._courier.send(run.awaiting)
 
     def _launch(self, run: Run) -> None:
         assignment, objective = run.assignment, run.assignment.objective
@@ -185,14 +221,22 @@ class Slot:
         elif isinstance(message, Measured | Saving | Fetching) and run.lost_at is not None:
             self._child.send(Decision.LOST)
         elif isinstance(message, Measured):
-            report = Report(lease=run.lease, step=message.step, value=message.value, metrics=message.metrics)
-            run.awaiting = report
-            self._courier.send(report)
+            self._measured(run, message)
         elif isinstance(message, Saving):
-            self._transfer(run, Upload(run.lease, message.name, message.path))
+            self._await(run, Upload(run.lease, message.name, message.path))
         elif isinstance(message, Fetching):
             source = message.study, message.number, message.name
-            self._transfer(run, Download(*source, message.path, is_checkpoint=False))
+            self._await(run, Download(*source, message.path, is_checkpoint=False))
+
+    def _measured(self, run: Run, measured: Measured) -> None:
+        """Send a report. The child waits where the answer may be a decision about its trial, else it goes on."""
+        report = Report(lease=run.lease, step=measured.step, value=measured.value, metrics=measured.metrics)
+        run.awaiting = report
+        run.unanswered.append(report)
+        goes_on = not run.needs_answer(report)
+        self._courier.send(report, can_wait=goes_on)
+        if goes_on:
+            self._answer(run, Decision.CONTINUE)
 
     def _ended(self, run: Run, ended: Ended) -> None:
         if ended.traceback:
@@ -219,13 +263,32 @@ class Slot:
     def answered(self, item: Item, answer: Decision | Receipt) -> None:
         """Act on the service's answer, if it is to what this slot waits for."""
         run = self.run
-        if run is None or run.awaiting is not item:
+        if run is None:
             return
-        if isinstance(answer, Receipt):
+        if isinstance(item, Report) and isinstance(answer, Decision):
+            self._report_answered(run, item, answer)
+        elif isinstance(answer, Receipt) and run.awaiting is item:
             self._conclude(run, answer)
-        elif answer is Decision.LOST:
+
+    def _report_answered(self, run: Run, report: Report, answer: Decision | HpsearchError) -> None:
+        if not run.settle(report):
+            return
+        if answer is Decision.LOST:
             self._lose(run)
-        elif answer is Decision.PAUSE:
+        elif run.awaiting is report:
+            self._answer(run, answer)
+            return
+        elif answer is not Decision.CONTINUE and not isinstance(run.noted, HpsearchError):
+            run.noted = answer
+        if run.is_held and not run.unanswered:
+            self._ask(run)
+
+    def _answer(self, run: Run, answer: Decision | HpsearchError) -> None:
+        """Answer the child's report: with what was noted of an earlier one, where there is nothing newer."""
+        noted, run.noted = run.noted, None
+        if noted is not None and (answer is Decision.CONTINUE or isinstance(noted, HpsearchError)):
+            answer = noted
+        if answer is Decision.PAUSE:
             self._pause(run, PAUSED)
         elif answer is Decision.CONTINUE and self.is_handing_back:
             self._pause(run, SHUT_DOWN)
@@ -235,10 +298,12 @@ class Slot:
     def refused(self, item: Item, error: HpsearchError) -> None:
         """Act on an item that the service will not take."""
         run = self.run
-        if run is None or run.awaiting is not item:
+        if run is None:
             return
         if isinstance(item, Report):
-            self._reply(run, error)
+            self._report_answered(run, item, error)
+        elif run.awaiting is not item:
+            return
         elif isinstance(item, Result) and (item.values or item.metrics):
             reason = f"the service refused its result: {error}"
             self._finish(run, Result(lease=run.lease, state=TrialState.FAILED, reason=reason))
@@ -281,6 +346,7 @@ class Slot:
             return
         logger.warning("%s is no longer this worker's: stopping it", run)
         run.lost_at = time.monotonic()
+        self._drop_reports(run)
         if run.is_fetching:
             self._forget()
         elif run.awaiting is not None:
@@ -329,22 +395,21 @@ class Slot:
 
     def _finish(self, run: Run, result: Result) -> None:
         self._cancel(run)
-        run.awaiting = result
         shutil.rmtree(run.folder, ignore_errors=True)
-        self._courier.send(result)
+        self._await(run, result)
 
     def _release(self, run: Run, reason: str, *, crashed: bool) -> None:
         if crashed:
             logger.error("%s: %s", run, reason)
         self._cancel(run)
-        run.awaiting = Release(lease=run.lease, reason=reason, crashed=crashed)
         shutil.rmtree(run.folder, ignore_errors=True)
-        self._courier.send(run.awaiting)
+        self._await(run, Release(lease=run.lease, reason=reason, crashed=crashed))
 
     def _forget(self) -> None:
         """Drop the trial, without a word to the service."""
         if self.run is not None:
             self._cancel(self.run)
+            self._drop_reports(self.run)
             shutil.rmtree(self.run.folder, ignore_errors=True)
             self.run = None
 
@@ -354,4 +419,12 @@ class Slot:
             run.awaiting.given_up.set()
         elif run.awaiting is not None:
             self._courier.drop(run.awaiting)
-        run.awaiting = None
+        if isinstance(run.awaiting, Report):
+            run.settle(run.awaiting)
+        run.awaiting, run.is_held = None, False
+
+    def _drop_reports(self, run: Run) -> None:
+        """Nobody wants them any more."""
+        for report in run.unanswered:
+            self._courier.drop(report)
+        run.unanswered = []

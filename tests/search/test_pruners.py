@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from hpsearch.pruner_spec import (
+    AnyPruner,
     ASHAPruner,
     HyperbandPruner,
     MedianPruner,
@@ -23,7 +24,7 @@ from hpsearch.pruner_spec import (
     ThresholdPruner,
     WilcoxonPruner,
 )
-from hpsearch.search.pruners import Standing, Verdict, bracket_of, brackets, is_rung, judge, looks_at
+from hpsearch.search.pruners import Standing, Verdict, bracket_of, brackets, is_rung, judge, judged_steps, looks_at
 from hpsearch.search.pruners.wilcoxon import p_value, taken_apart
 from hpsearch.trials import Pruning, TrialState
 
@@ -85,6 +86,29 @@ def test_rungs_are_powers_of_the_reduction_factor() -> None:
 def test_the_median_looks_after_its_warmup_at_its_interval() -> None:
     pruner = MedianPruner(warmup_steps=3, interval_steps=2)
     assert [step for step in range(10) if looks_at(pruner, 0, step)] == [4, 6, 8]
+
+
+@pytest.mark.parametrize(
+    "pruner",
+    [
+        NoPruner(),
+        ASHAPruner(),
+        ASHAPruner(min_resource=3, reduction_factor=2, max_resource=48),
+        HyperbandPruner(min_resource=2, max_resource=54),
+    ],
+)
+def test_the_steps_that_are_judged_are_those_that_are_looked_at(pruner: AnyPruner) -> None:
+    for number in range(8):
+        judged = judged_steps(pruner, number)
+        assert judged is not None
+        looked_at = [step for step in range(200) if looks_at(pruner, number, step)]
+        assert [step for step in judged if step < 200] == looked_at
+        assert all(looks_at(pruner, number, step) for step in judged)
+
+
+def test_a_pruner_that_may_look_at_any_step_names_none() -> None:
+    assert judged_steps(MedianPruner(), 0) is None
+    assert judged_steps(PatientPruner(pruner=ASHAPruner(), patience=1), 0) is None
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,13 @@ def descend(script: Script, first: int = 1) -> TrialResult:
     return TrialResult(state="complete", value=script.loss, metrics={"seed": script.context.seed % 1000})
 
 
+def descend_and_say_so(script: Script) -> TrialResult:
+    """The same; the test hears of the end before the service does."""
+    result = descend(script)
+    trace(script, ended=True)
+    return result
+
+
 def resume(script: Script) -> TrialResult:
     """Keep a checkpoint each step; killed after the second step of the first attempt."""
     checkpoint = script.context.checkpoint
@@ -216,10 +223,20 @@ def show_environment(script: Script) -> TrialResult:
 
 
 def save(script: Script) -> TrialResult:
+    save_weights(script)
+    return descend(script)
+
+
+def save_at_the_end(script: Script) -> TrialResult:
+    result = descend(script)
+    save_weights(script)
+    return result
+
+
+def save_weights(script: Script) -> None:
     path = script.context.workspace / "weights"
     path.write_bytes(b"weights of %d" % script.context.number)
     script.context.save_artifact("model.safetensors", path)
-    return descend(script)
 
 
 def save_too_much(script: Script) -> TrialResult:
@@ -261,6 +278,7 @@ ACTS: Mapping[str, Callable[[Script], TrialResult]] = {
     act.__name__: act
     for act in (
         descend,
+        descend_and_say_so,
         resume,
         climb,
         climb_and_hang,
@@ -276,6 +294,7 @@ ACTS: Mapping[str, Callable[[Script], TrialResult]] = {
         speak_numpy,
         show_environment,
         save,
+        save_at_the_end,
         save_too_much,
         save_nothing,
         fetch,

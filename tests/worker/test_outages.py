@@ -83,13 +83,6 @@ def test_slow_uploads_cost_no_lease(lab: Lab) -> None:
     assert_exact(trials, lab, 2, 3)
 
 
-def test_a_refused_report_fails_its_trial(lab: Lab) -> None:
-    lab.create()
-    with lab.agent(Failing(lab.service, report=InvalidInput("not like this"))):  # type: ignore[arg-type]
-        (trial,) = lab.wait_until_ended()
-    assert (trial.state, trial.reason) == (TrialState.FAILED, "InvalidInput: not like this")
-
-
 def test_a_refused_result_fails_its_trial(lab: Lab) -> None:
     lab.create()
     with lab.agent(Failing(lab.service, tell=InvalidInput("not like this"))):  # type: ignore[arg-type]

@@ -21,7 +21,18 @@ from hpsearch.search.pruners.halving import bracket_of, brackets, going_on, is_r
 from hpsearch.search.pruners.standing import Record, Standing, Verdict
 from hpsearch.spec import Direction
 
-__all__ = ["Record", "Standing", "Verdict", "bracket_of", "brackets", "going_on", "is_rung", "judge", "looks_at"]
+__all__ = [
+    "Record",
+    "Standing",
+    "Verdict",
+    "bracket_of",
+    "brackets",
+    "going_on",
+    "is_rung",
+    "judge",
+    "judged_steps",
+    "looks_at",
+]
 
 
 def looks_at(pruner: AnyPruner, number: int, step: int) -> bool:
@@ -40,6 +51,20 @@ def looks_at(pruner: AnyPruner, number: int, step: int) -> bool:
             return pruner.pruner is None or looks_at(pruner.pruner, number, step)
         case WilcoxonPruner():
             return True
+
+
+def judged_steps(pruner: AnyPruner, number: int) -> tuple[int, ...] | None:
+    """The steps at which `looks_at` says yes, where they are few enough to be named; None where any may be one."""
+    match pruner:
+        case NoPruner():
+            return ()
+        case ASHAPruner():
+            return halving.rungs(pruner.min_resource, pruner.reduction_factor, pruner.max_resource)
+        case HyperbandPruner():
+            first = halving.first_rung(pruner, bracket_of(pruner, number))
+            return halving.rungs(first, pruner.reduction_factor, pruner.max_resource)
+        case _:
+            return None
 
 
 def judge(pruner: AnyPruner, direction: Direction, standing: Standing, record: Record) -> Verdict | None:

@@ -9,6 +9,8 @@ from hpsearch.search.pruners.standing import Record, Standing, Verdict
 from hpsearch.spec import Direction
 from hpsearch.trials import Pruning
 
+LAST_STEP = 2**53
+"""Steps that can be reported are below it."""
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -20,6 +22,17 @@ def is_rung(first: int, factor: int, end: int | None, step: int) -> bool:
     while rung < step:
         rung *= factor
     return rung == step
+
+
+@lru_cache(maxsize=1024)
+def rungs(first: int, factor: int, end: int | None) -> tuple[int, ...]:
+    """Every step that `is_rung`, up to the last that can be reported."""
+    end = LAST_STEP if end is None else min(end, LAST_STEP)
+    found = []
+    while first < end:
+        found.append(first)
+        first *= factor
+    return tuple(found)
 
 
 def going_on(reached: int, factor: int) -> int:
