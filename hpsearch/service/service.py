@@ -77,9 +77,9 @@ PATIENCE = 2.0
 class Service:
     """Implements `Gateway`, and what people and outside loops need besides. Thread-safe.
 
-    `objectives` are those that studies may name; `clock` replaces the database's clock in tests. Any method raises
-    `StoreUnavailable` where the database cannot be reached or is full: nothing was done then, or all of it, and the
-    same call again is safe.
+    `objectives` are those that studies may name; `clock` replaces in tests the database's clock, and the one that slow
+    answers are told by. Any method raises `StoreUnavailable` where the database cannot be reached or is full: nothing
+    was done then, or all of it, and the same call again is safe.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Service:
         self.optuna = ServicePort(self._database)
         """Optuna's storage interface."""
         self._tables = Tables(self._database)
-        self.understanding = Understanding(self._database, self._tables)
+        self.understanding = Understanding(self._database, self._tables, clock or time.monotonic)
         """Importances, figures, a summary."""
         self._ahead = Ahead()
         self._histories = Histories(self._database, self._ahead)
