@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import IntegrityError
 
+from hpsearch.automatic import EPOCHS
 from hpsearch.confirmation import Confirmation
 from hpsearch.earlier import Found
 from hpsearch.errors import (
@@ -29,7 +30,7 @@ from hpsearch.errors import (
     near,
 )
 from hpsearch.gateway import Assignment, Registration, Terms, WorkerStatus
-from hpsearch.objectives.check import study_faults, with_declared_space
+from hpsearch.objectives.check import study_faults, with_declared_space, with_declared_steps
 from hpsearch.objectives.objective import ObjectiveInfo
 from hpsearch.search.distributions import configuration_faults
 from hpsearch.search.feasible import check_satisfiable
@@ -169,7 +170,8 @@ class Service:
         Raises `InvalidSpec` with every fault, `StudyExists`.
         """
         known = self._known_objectives()
-        raw = with_declared_space(raw, known)
+        given = with_declared_space(raw, known)
+        raw = with_declared_steps(given, known, EPOCHS)
         spec = parse_study(raw, study_faults(raw, known))
         check_satisfiable(spec)
         found = self._found_earlier(spec)
@@ -181,7 +183,7 @@ class Service:
         except IntegrityError:
             with self._database.read() as tx:
                 study = studies.find(tx, spec.name)
-        if study.spec != spec:
+        if study.spec not in (spec, parse_study(given)):  # it may be older than the rule that steps are on record
             what = checks.difference(study.spec, spec)
             raise StudyExists(f"study {spec.name!r} exists with another description: {what}")
         return study, False
@@ -263,6 +265,8 @@ class Service:
         described = cloning.described(source.spec, raw, new_name)
         known = self._known_objectives()
         described = with_declared_space(described, known)
+        if raw is not None:  # without another description it is as the first study was
+            described = with_declared_steps(described, known, EPOCHS)
         info = known.get(source.spec.objective.name or "")
         faults = [*study_faults(described, known), *cloning.faults(source.spec, described, info)]
         spec = parse_study(described, faults)
