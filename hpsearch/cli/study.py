@@ -168,9 +168,10 @@ def pareto(
 ) -> None:
     """Show the trials that no other one beats in every metric, and which of them to take by weights."""
     from hpsearch.cli.connection import connect
-    from hpsearch.cli.understanding import say_front, weights_of
+    from hpsearch.cli.understanding import say_front
+    from hpsearch.insights import weights_of
 
-    weights = weights_of(weight or ())
+    weights = weights_of(weight or (), "=")
     with connect(server, token) as client:
         if as_json:
             told = [f"{metric}:{number!r}" for metric, number in weights.items()]
