@@ -1,5 +1,6 @@
 """The use cases: what hpsearch does, without HTTP. Each change is one transaction, none is held while sampling."""
 
+import contextlib
 import logging
 import threading
 import time
@@ -32,8 +33,10 @@ from hpsearch.errors import (
 from hpsearch.gateway import Assignment, Registration, Terms, WorkerStatus
 from hpsearch.objectives.check import study_faults, with_declared_space, with_declared_steps
 from hpsearch.objectives.objective import ObjectiveInfo
+from hpsearch.search import quasi_random
 from hpsearch.search.distributions import configuration_faults
 from hpsearch.search.feasible import check_satisfiable
+from hpsearch.search.samplers import begins_quasi_randomly
 from hpsearch.service import checks, cloning, confirmations, extending, leased, life, publishing
 from hpsearch.service.ahead import Ahead
 from hpsearch.service.claims import Claim, Claims, Later
@@ -122,6 +125,13 @@ class Service:
         self._ahead.close()
         self._database.close()
 
+    def import_ahead(self) -> None:
+        """Import in the background what the first claim will need, where a study is open: for servers, once they
+        answer."""
+        with contextlib.suppress(StoreUnavailable), self._database.read() as tx:
+            if studies.are_open(tx):
+                quasi_random.import_ahead()
+
     def check_ready(self) -> None:
         """Raises `StoreUnavailable` where the database cannot be asked."""
         with self._database.read() as tx:
@@ -179,7 +189,9 @@ class Service:
             with self._database.write() as tx:
                 study = studies.create(tx, spec)
                 earlier.keep(tx, study.id, found)
-                return study, True
+            if begins_quasi_randomly(spec):
+                quasi_random.import_ahead()
+            return study, True
         except IntegrityError:
             with self._database.read() as tx:
                 study = studies.find(tx, spec.name)
