@@ -44,6 +44,7 @@ from hpsearch.service.earlier import found_for
 from hpsearch.service.histories import Histories
 from hpsearch.service.markers import Markers
 from hpsearch.service.optuna_port import ServicePort
+from hpsearch.service.ranking import best_first
 from hpsearch.service.tables import Tables
 from hpsearch.service.understanding import Understanding
 from hpsearch.settings import Settings
@@ -422,7 +423,8 @@ class Service:
         """
         checks.limit_of(count)
         target, other = self.get_study(study), self.get_study(source)
-        configurations = cloning.best_configurations(target.spec, other.spec, self._all_trials(other), count)
+        found = best_first(self._database, self._tables, other)
+        configurations = cloning.best_configurations(target.spec, found, count)
         if not configurations:
             problem = f"has no complete trial with a parameter that is of the space of {study!r}"
             raise InvalidInput(faults=[Fault("source", problem)])
