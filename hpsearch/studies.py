@@ -177,7 +177,7 @@ class Best:
     curse)."""
     confirmed: Confirmed | None = None
     """The confirmed best: the configuration with the best mean over fresh seeds. None before the study has ended, and
-    where nothing was confirmed."""
+    where nothing was confirmed, or only what violates a constraint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -313,7 +313,7 @@ class Service:
             study = studies.find(tx, name)
             trial = None if study.best_number is None else trials.find(tx, study, study.best_number)
             if study.state.has_ended and study.confirm_counts.complete:
-                confirmed = next(iter(confirmations.configurations(tx, study)), None)
+                confirmed = confirmations.find(tx, study).best
         return Best(
             study=name,
             state=study.state,
