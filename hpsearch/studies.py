@@ -193,5 +193,8 @@ class Event:
     attempt: int | None = None
     worker: str | None = None
     value: float | None = None
+    """Of a trial that ended with one; of several metrics the first's."""
+    values: tuple[float, ...] | None = None
+    """Of every searched metric, in the study's order."""
     reason: str | None = None
     happened_at: datetime

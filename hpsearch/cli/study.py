@@ -127,7 +127,7 @@ def events(
                 continue
             what = f"study {name}" if event.number is None else f"trial {event.number}"
             attempt = f" (attempt {event.attempt}, {event.worker or 'unnamed'})" if event.attempt else ""
-            value = "" if event.value is None else f": {event.value:g}"
+            value = f": {', '.join(f'{value:g}' for value in event.values)}" if event.values else ""
             why = f" - {event.reason}" if event.reason else ""
             say(f"{event.revision:>6}  {event.happened_at:%H:%M:%S}  {what} {event.state}{value}{attempt}{why}")
 

@@ -172,6 +172,19 @@ def test_the_best_of_several_metrics_to_begin_with_are_the_front(service: Servic
     assert [dict(trial.parameters) for trial in service.enqueue_best("next", "bowl", 2)] == wanted
 
 
+def test_events_have_the_value_of_every_metric(service: Service) -> None:
+    service.create_study(several())
+    tell(service, (0.1, 90))
+    service.create_study(loop_study(name="single"))
+    tell(service, (5.0,), study="single")
+    (failing,) = service.ask("single")
+    service.tell([Result(lease=failing.lease, state=TrialState.FAILED, reason="broke")])
+    seen = {name: [(event.value, event.values) for event in service.events(name)] for name in ("bowl", "single")}
+    nothing = (None, None)
+    assert seen["bowl"] == [nothing, nothing, (0.1, (0.1, 90))]
+    assert seen["single"] == [nothing, nothing, (5.0, (5.0,)), nothing, nothing]
+
+
 def test_of_a_long_study_as_many_trials_are_ranked_as_may_be_wanted() -> None:
     growing = GrowingTable(parse_study(several()))
     chances = random.Random(3)
