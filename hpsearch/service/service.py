@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
@@ -109,11 +110,13 @@ class Service:
     # --- the service itself ------------------------------------------------------------------------------------------
 
     def open(self, *, reaper: bool = True) -> None:
-        """Bring the tables up to date, and start to look for dead leases unless told not to.
+        """Bring the tables up to date, remove what a killed server left half written, and start to look for dead leases
+        unless told not to.
 
         Raises `ConfigurationError`, `StoreUnavailable`.
         """
         migrate(self._database)
+        self._files.sweep()
         if reaper:
             self._reaper = threading.Thread(target=self._reap_forever, name="reaper", daemon=True)
             self._reaper.start()
@@ -597,6 +600,11 @@ class Service:
     def release(self, releases: Sequence[Release]) -> list[Receipt]:
         """See `Gateway.release`."""
         return leased.release(self._database, releases)
+
+    def uploading(self) -> AbstractContextManager[Path]:
+        """Where an upload may be written, for as long as the block takes: `put_artifact` moves it away. Raises
+        `StoreUnavailable` where there is no room."""
+        return self._files.uploading()
 
     def put_artifact(self, lease: Lease, name: str, path: Path) -> Artifact:
         """See `Gateway.put_artifact`. Raises `InvalidInput` for a name that is no plain file name."""
