@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.errors import ArtifactNotFound, LeaseLost, TooLarge, WorkerNotFound, WorkerReplaced
+from hpsearch.errors import ArtifactNotFound, LeaseLost, StoreUnavailable, TooLarge, WorkerNotFound, WorkerReplaced
 from hpsearch.service import Service
 from hpsearch.settings import Settings
 from hpsearch.store import studies, trials
@@ -202,6 +202,14 @@ def test_an_upload_is_moved_to_its_place(service: Service, worker: Worker, tmp_p
         with pytest.raises(LeaseLost):
             service.put_artifact(replace(assignment.lease, token="guess"), "model.safetensors", refused)
     assert not refused.exists()
+
+
+def test_an_upload_that_cannot_be_written_is_told(service: Service, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir(exist_ok=True)
+    (tmp_path / "home" / "artifacts").write_text("in its way")
+    upload = service.uploading()
+    with pytest.raises(StoreUnavailable, match="could not be written"):
+        upload.__enter__()
 
 
 def test_a_start_removes_what_a_killed_server_left_of_uploads(make_service: ServiceFactory, tmp_path: Path) -> None:
