@@ -189,13 +189,13 @@ class Service:
         spec = parse_study(raw, study_faults(raw, known))
         check_satisfiable(spec)
         found = self._found_earlier(spec)
+        if begins_quasi_randomly(spec):
+            quasi_random.import_ahead()
         try:
             with self._database.write() as tx:
                 study = studies.create(tx, spec)
                 earlier.keep(tx, study.id, found)
-            if begins_quasi_randomly(spec):
-                quasi_random.import_ahead()
-            return study, True
+                return study, True
         except IntegrityError:
             with self._database.read() as tx:
                 study = studies.find(tx, spec.name)
@@ -288,6 +288,8 @@ class Service:
         spec = parse_study(described, faults)
         known_before = self._found_earlier(spec, kept)
         clone = cloning.Cloning(source, spec, info, self._all_trials(source), known_before, counted=counted)
+        if begins_quasi_randomly(spec):
+            quasi_random.import_ahead()
         try:
             with self._database.write() as tx:
                 return clone.make(tx)
