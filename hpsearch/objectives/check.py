@@ -66,8 +66,14 @@ def with_declared_steps(raw: object, known: Mapping[str, ObjectiveInfo], names: 
     if not set(names).isdisjoint([*settings, *_mapping(raw.get("space"))]):
         return raw
     declared = (known[name].parameter(item) for item in names)
-    steps = next((item for item in declared if item and item.type == "int" and item.default), None)
+    steps = next((item for item in declared if item and _is_count(item)), None)
     return raw if steps is None else {**raw, "objective": _with_setting(objective, steps.name, steps.default)}
+
+
+def _is_count(parameter: ParameterInfo) -> bool:
+    """Whether a parameter's default is a number of something."""
+    default = parameter.default
+    return parameter.type == "int" and isinstance(default, int) and default > 0
 
 
 def _with_setting(objective: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:
