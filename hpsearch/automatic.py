@@ -85,7 +85,7 @@ def _sampler_for(spec: StudySpec, version: int) -> tuple[SamplerSpec, str]:
             return BruteForceSampler(), f"brute_force: {enough}"
         return _tpe(version, STARTUP), f"tpe: {enough}; each comes once, and those first that promise most"
     if budget is not None and budget <= SMALL_BUDGET and spec.earlier:
-        return TPESampler(startup="quasi_random", rank_pruned_by="value"), (
+        return _tpe(version, STARTUP), (
             f"tpe: {budget} trials are too few to learn from, but the earlier studies say where to begin"
         )
     if budget is not None and budget <= SMALL_BUDGET:

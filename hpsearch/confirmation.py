@@ -25,11 +25,15 @@ class Confirmed:
     """The searched trial that had it first."""
     parameters: Parameters
     rank: int
-    """1 for the best mean; configurations with less than two runs come last."""
+    """1 for the best mean; configurations with less than two runs come last, and behind them those that are not
+    feasible."""
     n: int
     """Runs that are complete."""
     failed: int = 0
     """Runs that ended without a value: not in the mean."""
+    violating: int = 0
+    """Complete runs that violate a constraint over what was measured. They are in the mean, but with one of them the
+    configuration is not feasible, and never the confirmed best."""
     mean: float | None = None
     deviation: float | None = None
     """Standard deviation of the sample (n - 1)."""
@@ -49,7 +53,8 @@ class Confirmed:
     runs: tuple[int, ...] = ()
     """The trials that these values are of, by seed."""
     best_run: int | None = None
-    """The trial with the best of these values: its model is the confirmed best's."""
+    """The trial with the best of these values, of those that violate no constraint if there are such: its model is the
+    confirmed best's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,3 +68,8 @@ class Confirmation:
     metric: str
     test: str = "paired t (two-sided) against the first, over the same seeds"
     configurations: tuple[Confirmed, ...] = ()
+
+    @property
+    def best(self) -> Confirmed | None:
+        """The confirmed best, as far as that is known; None without a feasible configuration."""
+        return next((item for item in self.configurations if item.n and not item.violating), None)

@@ -1,10 +1,12 @@
 """What is understood of a study: values that go over the wire as JSON."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from hpsearch.earlier import Agreement
+from hpsearch.errors import Fault, InvalidInput
 from hpsearch.trials import Trial, TrialState
 
 Method = Literal["ped_anova", "fanova", "shapley"]
@@ -132,3 +134,21 @@ class Front:
     """The trial to take by these weights: nearest to the best value of each metric, distances being shares of the
     front's own ranges, times the weights, of which the largest counts (augmented Chebyshev distance; Steuer and Choo
     1983). None where the front is empty."""
+
+
+def weights_of(texts: Sequence[str], separator: str) -> dict[str, float]:
+    """The weights that users give metrics: `METRIC=2` where `=` is the separator, the last one parting them. Raises
+    `InvalidInput`."""
+    weights: dict[str, float] = {}
+    for place, text in enumerate(texts):
+        metric, _, number = text.rpartition(separator)
+        try:
+            weight = float(number)
+        except ValueError:
+            weight = math.nan
+        if not metric or math.isnan(weight):
+            raise InvalidInput(faults=[Fault(f"weight.{place}", f"must be METRIC{separator}NUMBER, not {text[:80]!r}")])
+        if metric in weights:
+            raise InvalidInput(faults=[Fault(f"weight.{place}", f"{metric[:80]!r} is weighted already")])
+        weights[metric] = weight
+    return weights

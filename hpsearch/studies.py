@@ -177,7 +177,7 @@ class Best:
     curse)."""
     confirmed: Confirmed | None = None
     """The confirmed best: the configuration with the best mean over fresh seeds. None before the study has ended, and
-    where nothing was confirmed."""
+    where nothing was confirmed, or only what violates a constraint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,5 +193,8 @@ class Event:
     attempt: int | None = None
     worker: str | None = None
     value: float | None = None
+    """Of a trial that ended with one; of several metrics the first's."""
+    values: tuple[float, ...] | None = None
+    """Of every searched metric, in the study's order."""
     reason: str | None = None
     happened_at: datetime

@@ -1,11 +1,13 @@
 """What `auto` chooses, and that it says so."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from hpsearch.automatic import choice_of, pruner_of, sampler_of
-from hpsearch.errors import InvalidSpec
+from hpsearch.errors import InvalidSpec, StudyExists
+from hpsearch.objectives.objective import ObjectiveInfo, ParameterInfo
 from hpsearch.pruner_spec import ASHAPruner, MedianPruner, NoPruner
 from hpsearch.service import Service
 from hpsearch.spec import AutoSampler, BruteForceSampler, QMCSampler, StudySpec, TPESampler, parse_study
@@ -142,6 +144,53 @@ def test_the_choice_is_on_record_and_goes_over_the_wire(service: Service) -> Non
     assert (told["chosen"]["sampler"]["name"], told["chosen"]["pruner"]["name"]) == ("tpe", "median")
     assert told["chosen"]["reasons"][1].startswith("median: how many steps")
     assert Study.model_validate(told) == made
+
+
+def trainer(epochs: Any) -> ObjectiveInfo:
+    """What a user's objective says of itself, whose default number of epochs this is."""
+    parameters = (
+        ParameterInfo(name="x", type="float", meaning="Where."),
+        ParameterInfo(name="epochs", type="int", default=epochs, required=epochs is None, meaning="How long."),
+    )
+    return ObjectiveInfo(name="trainer", description="", parameters=parameters, metrics=())
+
+
+def trained(**changes: Any) -> dict[str, Any]:
+    objective = {"name": "trainer", "metric": "loss", "direction": "minimize"} | changes.pop("objective", {})
+    return loop_study(space=FLOAT, budget={"trials": 100}, **AUTO) | {"objective": objective} | changes
+
+
+def test_the_default_number_of_epochs_is_kept_with_the_study(service: Service) -> None:
+    service.publish_objectives([trainer(50)])
+    made, _ = service.create_study(trained())
+    assert made.spec.objective.settings == {"epochs": 50}
+    assert made.chosen.pruner == ASHAPruner(min_resource=5)
+    assert service.create_study(trained()) == (made, False)
+    assert service.clone_study(made.name, "clone").study.spec.objective == made.spec.objective
+    service.publish_objectives([trainer(80)])
+    assert service.get_study(made.name) == made
+    with pytest.raises(StudyExists, match="objective would change"):  # its trials would be longer
+        service.create_study(trained())
+    assert service.create_study(trained(name="later"))[0].chosen.pruner == ASHAPruner(min_resource=8)
+
+
+def test_a_study_that_is_older_than_its_objective_s_default_is_the_same_study(service: Service) -> None:
+    service.publish_objectives([trainer(None)])
+    made, _ = service.create_study(trained(space=FLOAT | {"epochs": {"type": "int", "low": 1, "high": 9}}))
+    assert made.spec.objective.settings == {}
+    assert isinstance(made.chosen.pruner, MedianPruner)  # how long is searched
+    open_ended = ObjectiveInfo(name="open", description="", parameters=(), metrics=(), open=True)
+    service.publish_objectives([open_ended])
+    before, _ = service.create_study(trained(name="before", objective={"name": "open"}))
+    service.publish_objectives([replace(trainer(50), name="open")])
+    assert service.create_study(trained(name="before", objective={"name": "open"})) == (before, False)
+
+
+def test_who_chooses_a_pruner_says_how_long_trials_are(service: Service) -> None:
+    service.publish_objectives([trainer(50)])
+    assert service.create_study(trained(pruner={"name": "median"}))[0].spec.objective.settings == {}
+    with pytest.raises(InvalidSpec, match=r"objective\.settings: must be an object"):
+        service.create_study(trained(name="wrong", objective={"settings": 5}))
 
 
 def test_other_versions_and_options_are_refused() -> None:

@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "gateway": {"errors", "spec", "trials", "objectives"},
     "optuna_port": {"trials"},
     "earlier": {"trials"},
-    "insights": {"trials", "earlier"},
+    "insights": {"errors", "trials", "earlier"},
     "objectives": {"errors", "trials", "expressions"},
     "search": {"errors", "spec", "trials"} | SPACES | OTHERS,
     "optuna": VALUES | {"search", "client"},

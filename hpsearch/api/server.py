@@ -49,7 +49,12 @@ def serve(settings: Settings, service: Service, on_ready: Callable[[str], None])
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
         url = _url(settings.host, listener.getsockname()[1])
-        _Server(config, app, lambda: on_ready(url)).run(sockets=[listener])
+
+        def ready() -> None:
+            on_ready(url)
+            service.import_ahead()
+
+        _Server(config, app, ready).run(sockets=[listener])
     finally:
         listener.close()
         service.close()

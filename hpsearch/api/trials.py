@@ -1,8 +1,6 @@
 """Routes of trials: seen, enqueued, and run by loops that are not ours (ask, report, tell)."""
 
 import hashlib
-import os
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,8 +13,9 @@ from starlette.concurrency import run_in_threadpool
 from hpsearch.api.bodies import Ask, Enqueue, ReportBody, Retry, TellBody, WarmStart
 from hpsearch.api.calls import INTERNAL
 from hpsearch.api.dependencies import DOCUMENTED, Cursor, Limit, ServiceOf, StudyName, TrialNumber
-from hpsearch.errors import Fault, InvalidInput
+from hpsearch.errors import Fault, InvalidInput, StoreUnavailable
 from hpsearch.gateway import Assignment
+from hpsearch.service import Service
 from hpsearch.studies import Page
 from hpsearch.trials import Artifact, Decision, Intermediate, Lease, Report, Result, Trial, TrialKind, TrialState
 
@@ -138,22 +137,23 @@ async def put_artifact(
 ) -> Artifact:
     """Keep a file with a running trial, under its lease."""
     lease = Lease(study=study, number=number, token=lease_token, attempt=attempt)
-    async with _received(request, sha256) as path:
+    async with _received(service, request, sha256) as path:
         return await run_in_threadpool(service.put_artifact, lease, name, path)
 
 
 @asynccontextmanager
-async def _received(request: Request, sha256: str | None) -> AsyncIterator[Path]:
-    """The body as a temporary file. Raises `InvalidInput` where it is not what its digest says."""
-    handle, name = tempfile.mkstemp(prefix="hpsearch-upload-")
-    path, digest = Path(name), hashlib.sha256()
-    try:
-        with os.fdopen(handle, "wb") as file:
-            async for chunk in request.stream():
-                digest.update(chunk)
-                await run_in_threadpool(file.write, chunk)
+async def _received(service: Service, request: Request, sha256: str | None) -> AsyncIterator[Path]:
+    """The body as a file, there within the block. Raises `InvalidInput` where it is not what its digest says,
+    `StoreUnavailable` where there is no room for it."""
+    digest = hashlib.sha256()
+    with service.uploading() as path:
+        try:
+            with path.open("wb") as file:
+                async for chunk in request.stream():
+                    digest.update(chunk)
+                    await run_in_threadpool(file.write, chunk)
+        except OSError as error:
+            raise StoreUnavailable(f"the artifact could not be written: {error.strerror}") from error
         if sha256 is not None and digest.hexdigest() != sha256.lower():
             raise InvalidInput(faults=[Fault("Hpsearch-SHA256", "is not the digest of the bytes that arrived")])
         yield path
-    finally:
-        path.unlink(missing_ok=True)

@@ -1,7 +1,6 @@
 """Routes of what is understood of a study. Found on threads of their own: they may take a second."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Response, status
@@ -9,8 +8,7 @@ from pydantic import TypeAdapter
 
 from hpsearch.api.calls import INTERNAL
 from hpsearch.api.dependencies import DOCUMENTED, CallsOf, ServiceOf, StudyName
-from hpsearch.errors import Fault, InvalidInput
-from hpsearch.insights import METHODS, Front, Importances, Summary
+from hpsearch.insights import METHODS, Front, Importances, Summary, weights_of
 from hpsearch.service import KINDS, Marker
 
 router = APIRouter(prefix="/api/v1/studies/{study}", tags=["understanding"], dependencies=DOCUMENTED)
@@ -78,30 +76,13 @@ async def pareto(
 ) -> Response:
     """The Pareto front: the trials that no other one beats in every metric, and which of them to take by weights; with
     an `ETag`. Of one metric alone it is the best trials."""
-    weights = weights_of(weight or ())
+    weights = weights_of(weight or (), ":")
 
     def find() -> tuple[int, bytes]:
         found = service.understanding.front(study, weights)
         return found.revision, _FRONT.dump_json(found, exclude={"trials": {"__all__": INTERNAL}})
 
     return await tagged(calls, study, if_none_match, find)
-
-
-def weights_of(texts: Sequence[str]) -> dict[str, float]:
-    """`metric:weight`, the last colon parting them. Raises `InvalidInput`."""
-    weights: dict[str, float] = {}
-    for place, text in enumerate(texts):
-        metric, _, number = text.rpartition(":")
-        try:
-            weight = float(number)
-        except ValueError:
-            weight = math.nan
-        if not metric or math.isnan(weight):
-            raise InvalidInput(faults=[Fault(f"weight.{place}", f"must be METRIC:NUMBER, not {text[:80]!r}")])
-        if metric in weights:
-            raise InvalidInput(faults=[Fault(f"weight.{place}", f"{metric[:80]!r} is weighted already")])
-        weights[metric] = weight
-    return weights
 
 
 @router.get("/plots")

@@ -26,13 +26,17 @@ def how_many(found: "Confirmation") -> str:
 
 def in_words(found: "Confirmation", study: "Study") -> str | None:
     """Which is the confirmed best; None before the study has ended."""
-    first = found.configurations[0]
-    if not study.state.has_ended or first.mean is None:
+    best = found.best
+    if not study.state.has_ended:
+        return None
+    if best is None and any(item.violating for item in found.configurations):
+        return "none is confirmed: on fresh seeds each of these violates a constraint"
+    if best is None or best.mean is None:
         return None
     return (
-        f"the confirmed best is trial {first.trial}: {found.metric} {_spread(first.mean, first.deviation)} over "
-        f"{first.n} seeds, where the search saw {shown(first.searched_value)}; its best model is trial "
-        f"{first.best_run}'s"
+        f"the confirmed best is trial {best.trial}: {found.metric} {_spread(best.mean, best.deviation)} over "
+        f"{best.n} seeds, where the search saw {shown(best.searched_value)}; its best model is trial "
+        f"{best.best_run}'s"
     )
 
 
@@ -46,6 +50,7 @@ def table_of(found: "Confirmation", study: "Study") -> tuple[list[str], list[lis
             _spread(item.mean, item.deviation),
             item.n,
             item.failed,
+            *([item.violating] if study.spec.constraints else []),
             item.searched_value,
             item.optimism,
             item.p_value,
@@ -54,7 +59,8 @@ def table_of(found: "Confirmation", study: "Study") -> tuple[list[str], list[lis
         ]
         for item in found.configurations
     ]
-    columns = ["rank", "trial", found.metric, "n", "failed", "searched", "optimism", "p"]
+    violating = ["violating"] if study.spec.constraints else []
+    columns = ["rank", "trial", found.metric, "n", "failed", *violating, "searched", "optimism", "p"]
     return [*columns, *tests, *study.spec.space], rows
 
 

@@ -137,7 +137,7 @@ def _confirmed(found: Confirmation, study: Study) -> Iterator[str]:
     if told := in_words(found, study):
         yield page.paragraph(told[0].upper() + told[1:] + ".")
     columns, rows = table_of(found, study)
-    yield page.table(columns, [[_short(item) for item in row] for row in rows], best=0)
+    yield page.table(columns, [[_short(item) for item in row] for row in rows], best=0 if found.best else None)
     yield page.paragraph(
         f"{how_many(found)}. Optimism is how much better the search saw a configuration than fresh seeds do: the best "
         "of many trials was also the luckiest.",

@@ -127,7 +127,7 @@ def events(
                 continue
             what = f"study {name}" if event.number is None else f"trial {event.number}"
             attempt = f" (attempt {event.attempt}, {event.worker or 'unnamed'})" if event.attempt else ""
-            value = "" if event.value is None else f": {event.value:g}"
+            value = f": {', '.join(f'{value:g}' for value in event.values)}" if event.values else ""
             why = f" - {event.reason}" if event.reason else ""
             say(f"{event.revision:>6}  {event.happened_at:%H:%M:%S}  {what} {event.state}{value}{attempt}{why}")
 
@@ -168,9 +168,10 @@ def pareto(
 ) -> None:
     """Show the trials that no other one beats in every metric, and which of them to take by weights."""
     from hpsearch.cli.connection import connect
-    from hpsearch.cli.understanding import say_front, weights_of
+    from hpsearch.cli.understanding import say_front
+    from hpsearch.insights import weights_of
 
-    weights = weights_of(weight or ())
+    weights = weights_of(weight or (), "=")
     with connect(server, token) as client:
         if as_json:
             told = [f"{metric}:{number!r}" for metric, number in weights.items()]

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from hpsearch.cli.output import emit_table, say, shown, shown_parameters
 from hpsearch.earlier import Agreement
-from hpsearch.errors import Fault, InvalidInput
 from hpsearch.insights import Front, Importances
 
 MOST_INTERACTIONS = 5
@@ -55,20 +54,3 @@ def say_front(front: Front) -> None:
     say(f"{front.size} of {front.of} trials that no other beats in every metric{few}")
     by = ", ".join(f"{metric} {shown(weight)}" for metric, weight in front.weights.items())
     say(f"* trial {front.chosen}: the nearest to the best of each metric, by the weights {by}")
-
-
-def weights_of(texts: Sequence[str]) -> dict[str, float]:
-    """`METRIC=2`, the last `=` parting them. Raises `InvalidInput`."""
-    weights: dict[str, float] = {}
-    for text in texts:
-        metric, _, number = text.rpartition("=")
-        try:
-            weight = float(number)
-        except ValueError:
-            weight = None
-        if not metric or weight is None:
-            raise InvalidInput(faults=[Fault("--weight", f"must be METRIC=NUMBER, not {text[:80]!r}")])
-        if metric in weights:
-            raise InvalidInput(faults=[Fault("--weight", f"says {metric[:80]!r} twice")])
-        weights[metric] = weight
-    return weights

@@ -53,6 +53,33 @@ def with_declared_space(raw: object, known: Mapping[str, ObjectiveInfo]) -> obje
     return {**study, "space": {name: dict(space) for name, space in declared.items()}} if declared else raw
 
 
+def with_declared_steps(raw: object, known: Mapping[str, ObjectiveInfo], names: Collection[str]) -> object:
+    """A study's description that says how many steps a trial has, under one of `names` in its settings: the objective's
+    default, where the pruner is left to hpsearch and neither settings nor space say it. What is on record with a study
+    does not change when the objective's default does."""
+    if not isinstance(raw, Mapping) or _mapping(raw.get("pruner", {"name": "auto"})).get("name") != "auto":
+        return raw
+    objective = _mapping(raw.get("objective"))
+    settings, name = objective.get("settings", {}), objective.get("name")
+    if not isinstance(settings, Mapping) or not isinstance(name, str) or name not in known:
+        return raw
+    if not set(names).isdisjoint([*settings, *_mapping(raw.get("space"))]):
+        return raw
+    declared = (known[name].parameter(item) for item in names)
+    steps = next((item for item in declared if item and _is_count(item)), None)
+    return raw if steps is None else {**raw, "objective": _with_setting(objective, steps.name, steps.default)}
+
+
+def _is_count(parameter: ParameterInfo) -> bool:
+    """Whether a parameter's default is a number of something."""
+    default = parameter.default
+    return parameter.type == "int" and isinstance(default, int) and default > 0
+
+
+def _with_setting(objective: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:
+    return {**objective, "settings": {**objective.get("settings", {}), name: value}}
+
+
 def _mapping(raw: object) -> Mapping[str, Any]:
     return {key: value for key, value in raw.items() if isinstance(key, str)} if isinstance(raw, Mapping) else {}
 

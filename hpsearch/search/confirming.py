@@ -28,12 +28,18 @@ def confirmed_of(direction: Direction, searched: Sequence[Trial], runs: Iterable
         of_trial.setdefault(run.confirms, []).append(run)
     by_value = sorted((t for t in searched if t.value is not None), key=lambda t: (sign * (t.value or 0.0), t.revision))
     found = [_summary(sign, trial, rank, of_trial.get(trial.number, [])) for rank, trial in enumerate(by_value, 1)]
-    found.sort(key=lambda item: (item.n < LEAST_RUNS, item.mean is None, sign * (item.mean or 0.0), item.searched_rank))
+    found.sort(key=lambda item: _place(sign, item))
     by_seed = {item.trial: _by_seed(of_trial.get(item.trial, [])) for item in found}
     return tuple(
         _against(replace(item, rank=rank), by_seed[item.trial], by_seed[found[0].trial])
         for rank, item in enumerate(found, 1)
     )
+
+
+def _place(sign: float, item: Confirmed) -> tuple[bool, bool, bool, float, int]:
+    """What configurations are ranked by. What violates a constraint on one seed is no answer, however good."""
+    mean = sign * (item.mean or 0.0)
+    return item.violating > 0, item.n < LEAST_RUNS, item.mean is None, mean, item.searched_rank
 
 
 def _summary(sign: float, trial: Trial, searched_rank: int, runs: Sequence[Trial]) -> Confirmed:
@@ -49,6 +55,7 @@ def _summary(sign: float, trial: Trial, searched_rank: int, runs: Sequence[Trial
         rank=0,
         n=len(done),
         failed=sum(run.state in (TrialState.FAILED, TrialState.PRUNED) for run in runs),
+        violating=sum(bool(run.violations) for run in done),
         mean=spread.mean if spread else None,
         deviation=spread.deviation if spread else None,
         searched_value=searched,
@@ -57,8 +64,13 @@ def _summary(sign: float, trial: Trial, searched_rank: int, runs: Sequence[Trial
         metrics={name: test for name, test in tests.items() if test is not None},
         values=tuple(values),
         runs=tuple(run.number for run in done),
-        best_run=min(done, key=lambda run: (sign * (run.value or 0.0), run.number)).number if done else None,
+        best_run=_best_run(sign, done),
     )
+
+
+def _best_run(sign: float, done: Sequence[Trial]) -> int | None:
+    best = min(done, key=lambda run: (bool(run.violations), sign * (run.value or 0.0), run.number), default=None)
+    return None if best is None else best.number
 
 
 def _spread(values: Sequence[float]) -> Spread | None:

@@ -50,6 +50,12 @@ def suggest(history: History, fixed: Sequence[Parameters], model: gp.Model = gp.
     return suggestions
 
 
+def begins_quasi_randomly(spec: StudySpec) -> bool:
+    """Whether a study's first trials are drawn from a sequence: see `quasi_random.import_ahead`."""
+    sampler = sampler_of(spec)
+    return isinstance(sampler, QMCSampler) or getattr(sampler, "startup", None) == "quasi_random"
+
+
 def _alike(fixed: Sequence[Parameters]) -> int:
     """How many of the first items settle nothing, and so can be drawn together; an item that settles something stands
     alone."""

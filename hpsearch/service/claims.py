@@ -94,21 +94,24 @@ class Claims:
         self, claims: Sequence[Claim], *, insist: bool
     ) -> tuple[dict[int, list[Assignment] | HpsearchError], list[int]]:
         """The answers by position, and who got nothing because another server was faster."""
-        with self._database.read() as tx:
-            plan = _plan(tx, claims)
-        if not (plan.study_ids or plan.unseen):  # what waiting workers ask every moment writes nothing
-            return plan.nothing_more({}), []
-        with ExitStack() as stack:
-            drawn = {}
-            for study_id in sorted(plan.fresh):
-                kept = stack.enter_context(self._histories.drawing(plan.studies[study_id]))
-                drawn[study_id] = _Drawn(kept, len(plan.fresh[study_id]), self._database if insist else None)
-                if drawn[study_id].is_late:
-                    plan.later |= set(plan.fresh.pop(study_id))
-                    del drawn[study_id]
-            if not (plan.study_ids or plan.unseen):
+        late: set[int] = set()
+        later: set[int] = set()
+        while True:
+            with self._database.read() as tx:
+                plan = _plan(tx, claims, late)
+            plan.later = later
+            if not (plan.study_ids or plan.unseen):  # what waiting workers ask every moment writes nothing
                 return plan.nothing_more({}), []
-            return self._write(claims, plan, drawn)
+            with ExitStack() as stack:
+                drawn = {}
+                for study_id in sorted(plan.fresh):
+                    kept = stack.enter_context(self._histories.drawing(plan.studies[study_id]))
+                    drawn[study_id] = _Drawn(kept, len(plan.fresh[study_id]), self._database if insist else None)
+                waits = {study_id for study_id in drawn if drawn[study_id].is_late}
+                if not waits:
+                    return self._write(claims, plan, drawn)
+            late |= waits  # others have their turn meanwhile, and who goes without then comes again
+            later = later.union(*plan.fresh.values())
 
     def _write(
         self, claims: Sequence[Claim], plan: _Plan, drawn: dict[int, "_Drawn"]
@@ -243,9 +246,9 @@ def _promote(
     ]
 
 
-def _plan(tx: Transaction, claims: Sequence[Claim]) -> _Plan:
+def _plan(tx: Transaction, claims: Sequence[Claim], late: Collection[int]) -> _Plan:
     """What there is for whom: a worker's own live trials that it does not know of, then those of the studies whose turn
-    it is."""
+    it is. Of `late` studies, whose next trials are being drawn, nothing new."""
     found = workers.by_name(tx, {claim.worker for claim in claims})
     plan = _Plan(unseen=any(row.seen_at < tx.now - SEEN_SECONDS for row in found.values()))
     plan.refused = workers.refusals_among(found, [(claim.worker, claim.session) for claim in claims])
@@ -253,7 +256,7 @@ def _plan(tx: Transaction, claims: Sequence[Claim]) -> _Plan:
     _plan_own(tx, claims, plan, missing)
     objectives = {position: set(found[claims[position].worker].objectives) for position in missing}
     if any(missing.values()):
-        _plan_shared(tx, plan, missing, objectives)
+        _plan_shared(tx, plan, missing, objectives, late)
     return plan
 
 
@@ -269,12 +272,17 @@ def _plan_own(tx: Transaction, claims: Sequence[Claim], plan: _Plan, missing: di
         missing[position] -= len(lost)
 
 
-def _plan_shared(tx: Transaction, plan: _Plan, missing: dict[int, int], objectives: dict[int, set[str]]) -> None:
+def _plan_shared(
+    tx: Transaction,
+    plan: _Plan,
+    missing: dict[int, int],
+    objectives: dict[int, set[str]],
+    late: Collection[int],
+) -> None:
     """Trials of the studies whose turn it is: waiting ones first, then those that are promoted at a rung, then new
     ones."""
-
     open_studies = studies.open_to(tx, set().union(*objectives.values()))
-    shares = Shares(open_studies, sum(missing.values()), partial(promotions.promotable, tx))
+    shares = Shares(open_studies, sum(missing.values()), partial(promotions.promotable, tx), late)
     waiting: dict[int, list[int]] = {}
     for position, count in missing.items():
         for _ in range(count):

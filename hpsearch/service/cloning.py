@@ -4,15 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from hpsearch.conditions import unmet, without_inactive
 from hpsearch.earlier import Found
 from hpsearch.errors import Fault, StudyExists
 from hpsearch.objectives.objective import ObjectiveInfo
 from hpsearch.parameters import problem_with
 from hpsearch.search.distributions import configuration_faults
-from hpsearch.search.fronts import by_fronts
 from hpsearch.service import life
 from hpsearch.service.checks import difference
 from hpsearch.service.extending import extended
@@ -25,8 +22,6 @@ from hpsearch.store.rows import violations_of
 from hpsearch.studies import Clone, Study
 from hpsearch.trials import Parameters, Scalar, Trial, TrialState
 
-MOST_FRONT = 100
-"""Trials that are chosen for how much of the front they keep together, where more are wanted than fit on it."""
 _NOTHING = object()
 
 
@@ -197,18 +192,11 @@ class Cloning:
         return Clone(study=study, copied=copied, outside=self._outside, unfinished=self._unfinished)
 
 
-def best_configurations(
-    target: StudySpec, source: StudySpec, found: Iterable[Trial], count: int
-) -> list[dict[str, Scalar]]:
-    """Up to so many configurations that differ, of a study's best complete trials that violate none of its constraints,
-    from the best on; of each the parameters that are of the other space."""
-    complete = [
-        trial
-        for trial in found
-        if trial.state is TrialState.COMPLETE and trial.value is not None and not trial.violations
-    ]
+def best_configurations(target: StudySpec, best_first: Iterable[Trial], count: int) -> list[dict[str, Scalar]]:
+    """Up to so many configurations that differ, of trials of another study from the best on; of each the parameters
+    that are of this one's space."""
     chosen: list[dict[str, Scalar]] = []
-    for trial in _best_first(source, complete):
+    for trial in best_first:
         shared = {
             name: value
             for name, value in trial.parameters.items()
@@ -221,14 +209,3 @@ def best_configurations(
         if len(chosen) == count:
             break
     return chosen
-
-
-def _best_first(source: StudySpec, complete: list[Trial]) -> Iterator[Trial]:
-    """By the metric, of equals the first; by several front after front."""
-    signs = source.objective.signs
-    # scripts of several directions had studies of one metric once
-    values = [(trial.values or ())[: len(signs)] for trial in complete]
-    losses = np.array(values, dtype=float).reshape(-1, len(signs)) * signs
-    if source.objective.has_several:
-        return (complete[place] for place in by_fronts(losses, len(complete), min(len(complete), MOST_FRONT)))
-    return (complete[place] for place in np.argsort(losses[:, 0], kind="stable"))

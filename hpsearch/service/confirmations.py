@@ -16,12 +16,11 @@ def find(tx: Transaction, study: Study) -> Confirmation:
         planned=counts.created,
         finished=counts.finished,
         metric=study.spec.objective.metric,
-        configurations=configurations(tx, study) if counts.created + counts.cancelled else (),
+        configurations=_configurations(tx, study) if counts.created + counts.cancelled else (),
     )
 
 
-def configurations(tx: Transaction, study: Study) -> tuple[Confirmed, ...]:
-    """The configurations by rank."""
+def _configurations(tx: Transaction, study: Study) -> tuple[Confirmed, ...]:
     runs: list[Trial] = confirming.runs(tx, study)
     searched = outcomes.trials_of(tx, study, sorted({run.confirms for run in runs if run.confirms is not None}))
     return confirmed_of(study.spec.objective.direction, searched, runs)

@@ -1,15 +1,18 @@
 """The use cases: what hpsearch does, without HTTP. Each change is one transaction, none is held while sampling."""
 
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
 from sqlalchemy.exc import IntegrityError
 
+from hpsearch.automatic import EPOCHS
 from hpsearch.confirmation import Confirmation
 from hpsearch.earlier import Found
 from hpsearch.errors import (
@@ -29,10 +32,12 @@ from hpsearch.errors import (
     near,
 )
 from hpsearch.gateway import Assignment, Registration, Terms, WorkerStatus
-from hpsearch.objectives.check import study_faults, with_declared_space
+from hpsearch.objectives.check import study_faults, with_declared_space, with_declared_steps
 from hpsearch.objectives.objective import ObjectiveInfo
+from hpsearch.search import quasi_random
 from hpsearch.search.distributions import configuration_faults
 from hpsearch.search.feasible import check_satisfiable
+from hpsearch.search.samplers import begins_quasi_randomly
 from hpsearch.service import checks, cloning, confirmations, extending, leased, life, publishing
 from hpsearch.service.ahead import Ahead
 from hpsearch.service.claims import Claim, Claims, Later
@@ -40,6 +45,7 @@ from hpsearch.service.earlier import found_for
 from hpsearch.service.histories import Histories
 from hpsearch.service.markers import Markers
 from hpsearch.service.optuna_port import ServicePort
+from hpsearch.service.ranking import best_first
 from hpsearch.service.tables import Tables
 from hpsearch.service.understanding import Understanding
 from hpsearch.settings import Settings
@@ -77,9 +83,9 @@ PATIENCE = 2.0
 class Service:
     """Implements `Gateway`, and what people and outside loops need besides. Thread-safe.
 
-    `objectives` are those that studies may name; `clock` replaces the database's clock in tests. Any method raises
-    `StoreUnavailable` where the database cannot be reached or is full: nothing was done then, or all of it, and the
-    same call again is safe.
+    `objectives` are those that studies may name; `clock` replaces in tests the database's clock, and the one that slow
+    answers are told by. Any method raises `StoreUnavailable` where the database cannot be reached or is full: nothing
+    was done then, or all of it, and the same call again is safe.
     """
 
     def __init__(
@@ -93,7 +99,7 @@ class Service:
         self.optuna = ServicePort(self._database)
         """Optuna's storage interface."""
         self._tables = Tables(self._database)
-        self.understanding = Understanding(self._database, self._tables)
+        self.understanding = Understanding(self._database, self._tables, clock or time.monotonic)
         """Importances, figures, a summary."""
         self._ahead = Ahead()
         self._histories = Histories(self._database, self._ahead)
@@ -104,11 +110,13 @@ class Service:
     # --- the service itself ------------------------------------------------------------------------------------------
 
     def open(self, *, reaper: bool = True) -> None:
-        """Bring the tables up to date, and start to look for dead leases unless told not to.
+        """Bring the tables up to date, remove what a killed server left half written, and start to look for dead leases
+        unless told not to.
 
         Raises `ConfigurationError`, `StoreUnavailable`.
         """
         migrate(self._database)
+        self._files.sweep()
         if reaper:
             self._reaper = threading.Thread(target=self._reap_forever, name="reaper", daemon=True)
             self._reaper.start()
@@ -120,6 +128,13 @@ class Service:
             self._reaper.join()
         self._ahead.close()
         self._database.close()
+
+    def import_ahead(self) -> None:
+        """Import in the background what the first claim will need, where a study is open: for servers, once they
+        answer."""
+        with contextlib.suppress(StoreUnavailable), self._database.read() as tx:
+            if studies.are_open(tx):
+                quasi_random.import_ahead()
 
     def check_ready(self) -> None:
         """Raises `StoreUnavailable` where the database cannot be asked."""
@@ -169,10 +184,13 @@ class Service:
         Raises `InvalidSpec` with every fault, `StudyExists`.
         """
         known = self._known_objectives()
-        raw = with_declared_space(raw, known)
+        given = with_declared_space(raw, known)
+        raw = with_declared_steps(given, known, EPOCHS)
         spec = parse_study(raw, study_faults(raw, known))
         check_satisfiable(spec)
         found = self._found_earlier(spec)
+        if begins_quasi_randomly(spec):
+            quasi_random.import_ahead()
         try:
             with self._database.write() as tx:
                 study = studies.create(tx, spec)
@@ -181,7 +199,7 @@ class Service:
         except IntegrityError:
             with self._database.read() as tx:
                 study = studies.find(tx, spec.name)
-        if study.spec != spec:
+        if study.spec not in (spec, parse_study(given)):  # it may be older than the rule that steps are on record
             what = checks.difference(study.spec, spec)
             raise StudyExists(f"study {spec.name!r} exists with another description: {what}")
         return study, False
@@ -263,11 +281,15 @@ class Service:
         described = cloning.described(source.spec, raw, new_name)
         known = self._known_objectives()
         described = with_declared_space(described, known)
+        if raw is not None:  # without another description it is as the first study was
+            described = with_declared_steps(described, known, EPOCHS)
         info = known.get(source.spec.objective.name or "")
         faults = [*study_faults(described, known), *cloning.faults(source.spec, described, info)]
         spec = parse_study(described, faults)
         known_before = self._found_earlier(spec, kept)
         clone = cloning.Cloning(source, spec, info, self._all_trials(source), known_before, counted=counted)
+        if begins_quasi_randomly(spec):
+            quasi_random.import_ahead()
         try:
             with self._database.write() as tx:
                 return clone.make(tx)
@@ -296,7 +318,7 @@ class Service:
             study = studies.find(tx, name)
             trial = None if study.best_number is None else trials.find(tx, study, study.best_number)
             if study.state.has_ended and study.confirm_counts.complete:
-                confirmed = next(iter(confirmations.configurations(tx, study)), None)
+                confirmed = confirmations.find(tx, study).best
         return Best(
             study=name,
             state=study.state,
@@ -406,7 +428,8 @@ class Service:
         """
         checks.limit_of(count)
         target, other = self.get_study(study), self.get_study(source)
-        configurations = cloning.best_configurations(target.spec, other.spec, self._all_trials(other), count)
+        found = best_first(self._database, self._tables, other)
+        configurations = cloning.best_configurations(target.spec, found, count)
         if not configurations:
             problem = f"has no complete trial with a parameter that is of the space of {study!r}"
             raise InvalidInput(faults=[Fault("source", problem)])
@@ -579,6 +602,11 @@ class Service:
     def release(self, releases: Sequence[Release]) -> list[Receipt]:
         """See `Gateway.release`."""
         return leased.release(self._database, releases)
+
+    def uploading(self) -> AbstractContextManager[Path]:
+        """Where an upload may be written, for as long as the block takes: `put_artifact` moves it away. Raises
+        `StoreUnavailable` where there is no room."""
+        return self._files.uploading()
 
     def put_artifact(self, lease: Lease, name: str, path: Path) -> Artifact:
         """See `Gateway.put_artifact`. Raises `InvalidInput` for a name that is no plain file name."""

@@ -1,6 +1,6 @@
 """Which study's turn it is, where several compete for workers: by priority, then by weighted share of what runs."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from heapq import heappop, heappush
@@ -38,11 +38,18 @@ class Shares:
     of equals to the one that was made first.
     """
 
-    def __init__(self, studies: Iterable[Study], most: int, promotable: Promotable) -> None:
-        """`most` turns will be asked for. What is promotable is asked of a study when it comes to that."""
+    def __init__(self, studies: Sequence[Study], most: int, promotable: Promotable, late: Collection[int] = ()) -> None:
+        """`most` turns will be asked for. What is promotable is asked of a study when it comes to that.
+
+        Of studies whose ids are `late` there are no new trials yet. They are waited for, a second mostly, rather than
+        that a study of a lower priority takes the slot for as long as its trial runs.
+        """
+        least = max((study.spec.priority for study in studies if study.id in late), default=None)
         self._heaps: dict[str, list[tuple[tuple[int, float, int], _Share]]] = {}
         for study in studies:
-            share = _Share(study, most, promotable)
+            if least is not None and study.spec.priority < least:
+                continue
+            share = _Share(study, most, promotable, is_late=study.id in late)
             if share.left and study.spec.objective.name is not None:
                 heappush(self._heaps.setdefault(study.spec.objective.name, []), (share.rank, share))
 
@@ -62,7 +69,7 @@ class Shares:
 class _Share:
     """A study and what it can still be given, by a look at it that may be old."""
 
-    def __init__(self, study: Study, most: int, promotable: Promotable) -> None:
+    def __init__(self, study: Study, most: int, promotable: Promotable, *, is_late: bool) -> None:
         self.study = study
         self._most = most
         self._promotable = promotable
@@ -71,7 +78,7 @@ class _Share:
         self._running = study.counts.running + study.confirm_counts.running
         self._waiting = study.counts.waiting + study.confirm_counts.waiting
         self._paused = study.counts.paused if study.state is StudyState.RUNNING else 0
-        self._fresh = room_of(study, most)
+        self._fresh = 0 if is_late else room_of(study, most)
         self._slots = slots_of(study, most)
 
     @property

@@ -3,7 +3,8 @@ the work of each answer is bounded, also for a study of 100,000 trials."""
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -50,10 +51,10 @@ class Drawing:
 class Understanding:
     """Answers about studies. Thread-safe. Methods take up to seconds: not for threads that others wait for."""
 
-    def __init__(self, database: Database, tables: Tables) -> None:
+    def __init__(self, database: Database, tables: Tables, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
         self._tables = tables
-        self._answers = Answers()
+        self._answers = Answers(clock)
 
     def forget(self, study_id: int) -> None:
         """The study was deleted."""

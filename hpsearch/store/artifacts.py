@@ -1,7 +1,8 @@
 """Artifacts: bytes in files below one folder, records in the database. A record never names bytes that are not there.
 
 The bytes are written under a fresh name, synced and then recorded; what a record no longer names is removed after the
-commit. A server that dies between leaves a file that nobody names, never a record without its file.
+commit. A server that dies between leaves a file that nobody names, never a record without its file. What arrives over
+HTTP is written beside them first, and moved to its place.
 """
 
 import hashlib
@@ -9,6 +10,9 @@ import os
 import re
 import secrets
 import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +25,9 @@ from hpsearch.store.rows import AnyRow, artifact_of
 from hpsearch.store.tables import artifacts
 from hpsearch.studies import Study
 from hpsearch.trials import CHECKPOINTS, Artifact
+
+STALE_SECONDS = 86_400.0
+"""An upload that nothing was written to for so long was left by a server that was killed."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -49,10 +56,34 @@ class ArtifactFolder:
 
     def __init__(self, root: Path, max_bytes: int) -> None:
         self._root = root
+        self._uploads = root / "uploads"
         self._max_bytes = max_bytes
 
+    @contextmanager
+    def uploading(self) -> Iterator[Path]:
+        """Where an upload may be written, for as long as the block takes; what is there then and was not kept goes.
+
+        Raises `StoreUnavailable` where there is no room.
+        """
+        path = self._uploads / secrets.token_hex(16)
+        try:
+            self._uploads.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreUnavailable(f"the artifact could not be written: {error.strerror}") from error
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what killed servers left of uploads. Other servers may share the folder, and be at theirs."""
+        with suppress(OSError):  # there is none yet, or another sweeps
+            for path in self._uploads.iterdir():
+                if path.stat().st_mtime < time.time() - STALE_SECONDS:
+                    path.unlink(missing_ok=True)
+
     def keep(self, study_id: int, number: int, source: Path) -> Blob:
-        """Copy a file in, durably.
+        """Take a file in, durably: an upload is moved, another file copied.
 
         Raises `TooLarge`, and `StoreUnavailable` where the disk is full.
         """
@@ -63,7 +94,8 @@ class ArtifactFolder:
             if size > self._max_bytes:
                 raise TooLarge(f"the artifact has {size} bytes, this server takes {self._max_bytes}")
             target.parent.mkdir(parents=True, exist_ok=True)
-            digest, size = copy(source, target)
+            take_in = move if source.parent == self._uploads else copy
+            digest, size = take_in(source, target)
         except OSError as error:
             target.unlink(missing_ok=True)
             raise StoreUnavailable(f"the artifact could not be written: {error.strerror}") from error
@@ -109,6 +141,15 @@ def copy(source: Path, target: Path) -> tuple[str, int]:
         writer.flush()
         os.fsync(writer.fileno())
     return digest.hexdigest(), size
+
+
+def move(source: Path, target: Path) -> tuple[str, int]:
+    """Move a file within its file system, durably; returns its SHA-256 and its size."""
+    with source.open("rb+") as file:
+        digest, size = hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
+        os.fsync(file.fileno())
+    source.replace(target)
+    return digest, size
 
 
 def check_name(name: str) -> None:

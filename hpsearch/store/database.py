@@ -123,7 +123,10 @@ class Database:
         # one look a few seconds, carried on by this machine's steady clock: a round trip less a transaction
         clock = self._last_look
         if clock is None or time.monotonic() - clock[1] > CLOCK_SECONDS:
-            clock = self._last_look = float(connection.execute(_CLOCK).scalar_one()), time.monotonic()
+            began = time.monotonic()
+            seen = float(connection.execute(_CLOCK).scalar_one())
+            # it was seen at some moment of the round trip, which takes milliseconds where the processor is busy
+            clock = self._last_look = seen, (began + time.monotonic()) / 2
         return clock[0] + time.monotonic() - clock[1]
 
 

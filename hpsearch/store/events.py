@@ -2,14 +2,19 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import and_, bindparam, select
 
 from hpsearch.store.database import Transaction
-from hpsearch.store.tables import events
+from hpsearch.store.tables import events, trials
 from hpsearch.studies import Event
 
 _AFTER = (
-    select(events)
+    select(events, trials.c["values"])  # a value that was told stays: the trial has what its event had
+    .join(
+        trials,
+        and_(trials.c.study_id == events.c.study_id, trials.c.number == events.c.number, events.c.value.is_not(None)),
+        isouter=True,
+    )
     .where(events.c.study_id == bindparam("study"), events.c.revision > bindparam("revision"))
     .order_by(events.c.revision)
     .limit(bindparam("limit"))
@@ -27,6 +32,7 @@ def after(tx: Transaction, study_id: int, revision: int, limit: int) -> list[Eve
             attempt=row.attempt,
             worker=row.worker,
             value=row.value,
+            values=None if row.values is None else tuple(row.values),
             reason=row.reason,
             happened_at=datetime.fromtimestamp(row.happened_at, UTC),
         )

@@ -25,6 +25,7 @@ _MARKERS = select(
     studies.c.confirm_complete,
 ).where(studies.c.name.in_(bindparam("names", expanding=True)))
 _CREATED = sum((studies.c[state.value] for state in TrialState if state != TrialState.CANCELLED), start=0)
+_IS_OPEN = studies.c.state.in_([state.value for state in StudyState if state.is_open])
 _IS_SEARCHING = and_(
     studies.c.state == StudyState.RUNNING.value, or_(studies.c.ends_at.is_(None), studies.c.ends_at > bindparam("now"))
 )
@@ -33,7 +34,7 @@ _MAY_PROMOTE = and_(_IS_SEARCHING, studies.c.paused > 0)
 _OPEN = (
     select(studies)
     .where(
-        studies.c.state.in_([state.value for state in StudyState if state.is_open]),
+        _IS_OPEN,
         studies.c.objective.in_(bindparam("objectives", expanding=True)),
     )
     .where(or_(studies.c.waiting + studies.c.confirm_waiting > 0, _HAS_ROOM, _MAY_PROMOTE))
@@ -173,6 +174,11 @@ def open_to(tx: Transaction, objectives: Collection[str]) -> list[Study]:
     budget allows another one, unless as many run already as may."""
     rows = tx.connection.execute(_OPEN, {"objectives": list(objectives), "now": tx.now}) if objectives else ()
     return [_study_of(row) for row in rows]
+
+
+def are_open(tx: Transaction) -> bool:
+    """Whether any study is."""
+    return tx.connection.execute(select(studies.c.id).where(_IS_OPEN).limit(1)).one_or_none() is not None
 
 
 def overdue(tx: Transaction) -> list[int]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from hpsearch.errors import InvalidInput
 from hpsearch.objectives.rnn.network.attention import ContextAttention, SelfAttention
 from hpsearch.objectives.rnn.network.pooling import sequence_mask
+from tests.objectives.tracing import Result
 
 LENGTHS = torch.tensor([1, 4, 7, 5])
 MASK = sequence_mask(LENGTHS, 7)
@@ -210,17 +211,6 @@ def _lookup() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     one_hot = torch.eye(8)
     context = torch.cat([one_hot[keys], numbers[:, :, None]], dim=2)
     return one_hot[keys.gather(1, places)], context, numbers.gather(1, places), places
-
-
-class Result(nn.Module):
-    """The result without the weights, for tracing knows no None."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return self.module(*inputs)[0]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch speaks for torch.export

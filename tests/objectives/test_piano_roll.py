@@ -7,23 +7,9 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from hpsearch.errors import Fault, InvalidInput
-from hpsearch.objectives.objective import with_defaults
-from hpsearch.objectives.rnn.data.readers import read_dataset
-from hpsearch.objectives.rnn.data.sequences import Dataset
-from hpsearch.objectives.rnn.parameters import INFO
+from tests.objectives.reading import fault_of, read
 
 CHORALES = Path(__file__).parents[3] / "shared" / "data" / "JSB_Chorales.mat"
-
-
-def read(folder: Path, name: str, **settings: Any) -> Dataset:
-    return read_dataset(with_defaults(INFO, {"dataset": name, **settings}), (folder,))
-
-
-def fault_of(folder: Path, name: str, **settings: Any) -> Fault:
-    with pytest.raises(InvalidInput) as caught:
-        read(folder, name, **settings)
-    return caught.value.faults[0]
 
 
 def rolls(*steps: int, keys: int = 5) -> np.ndarray[Any, Any]:

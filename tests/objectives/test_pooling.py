@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from hpsearch.objectives.rnn.network.pooling import Pooling, sequence_mask
+from tests.objectives.tracing import Result
 
 KINDS = ("last", "mean", "max", "additive", "dot_product")
 WEIGHING = ("additive", "dot_product")
@@ -122,17 +123,6 @@ def _marked(count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     marked = (torch.rand(count) * lengths).long()
     values[:, :, 0] = nn.functional.one_hot(marked, 12)
     return values, lengths, marked, (values[torch.arange(count), marked, 1] > 0).long()
-
-
-class Result(nn.Module):
-    """The result without the weights, for tracing knows no None."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return self.module(*inputs)[0]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch speaks for torch.export

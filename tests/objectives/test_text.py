@@ -11,10 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpsearch.errors import Fault, InvalidInput
-from hpsearch.objectives.objective import with_defaults
+from hpsearch.errors import InvalidInput
 from hpsearch.objectives.rnn.data import vocabulary
-from hpsearch.objectives.rnn.data.readers import read_dataset
 from hpsearch.objectives.rnn.data.sequences import Dataset, Sequences
 from hpsearch.objectives.rnn.data.vocabulary import (
     characters_after_first,
@@ -23,7 +21,7 @@ from hpsearch.objectives.rnn.data.vocabulary import (
     train_tokenizer,
     vocabulary_size,
 )
-from hpsearch.objectives.rnn.parameters import INFO
+from tests.objectives.reading import fault_of, read
 
 pytest.importorskip("tokenizers")
 SHAKESPEARE = Path(__file__).parents[3] / "shared" / "data" / "tinyshakespeare.txt"
@@ -32,16 +30,6 @@ VERSE = (
     "The quick brown fox,\nit's over  the dog;\n\n\tthe dogs don't mind the foxes.\n"
     "Größe, naïve café — 漢字 🦊 and 1,234.5 more [UNK] ## things.\n"
 )
-
-
-def read(folder: Path, name: str, **settings: Any) -> Dataset:
-    return read_dataset(with_defaults(INFO, {"dataset": name, **settings}), (folder,))
-
-
-def fault_of(folder: Path, name: str, **settings: Any) -> Fault:
-    with pytest.raises(InvalidInput) as caught:
-        read(folder, name, **settings)
-    return caught.value.faults[0]
 
 
 def parts_of(data: Dataset) -> dict[str, Sequences]:

@@ -1,6 +1,7 @@
 """Our storage in process and over HTTP, on each database; one database and one server for all tests of a module, whose
 studies are deleted in between."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,8 +27,8 @@ def shared_settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
 
 @pytest.fixture(scope="module")
 def shared_service(shared_settings: Settings) -> Iterator[Service]:
-    """By the machine's clock: Optuna compares times with it."""
-    service = Service(shared_settings, [TOY])
+    """By the machine's clock: Optuna compares times with it to the millisecond; PostgreSQL is less exact."""
+    service = Service(shared_settings, [TOY], time.time)
     service.open(reaper=False)
     yield service
     service.close()

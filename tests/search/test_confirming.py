@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
+from hpsearch.confirmation import Confirmation
 from hpsearch.search.confirming import confirmed_of, paired_t
 from hpsearch.spec import Direction
 from hpsearch.trials import Trial, TrialState
@@ -46,6 +47,17 @@ def test_the_test_is_scipys(pairs: list[tuple[float, float]]) -> None:
 
 def test_differences_without_a_deviation_leave_no_doubt() -> None:
     assert (paired_t([0.0, 0.0]), paired_t([0.5, 0.5, 0.5])) == (1.0, 0.0)
+
+
+def test_what_violates_a_constraint_on_one_seed_is_not_the_best() -> None:
+    searched = [trial(0, 1.0), trial(1, 2.0), trial(2, 3.0)]
+    small, large = runs_of(0, [1.0, 2.0]), runs_of(0, [0.5], violations={"size <= 9": 1.0})
+    found = confirmed_of("minimize", searched, [*small, *large, *runs_of(1, [3.0, 5.0]), *runs_of(2, [2.0])])
+    assert [(item.trial, item.rank, item.violating) for item in found] == [(1, 1, 0), (2, 2, 0), (0, 3, 1)]
+    assert (found[2].n, found[2].best_run) == (3, small[0].number)  # a model that satisfies them
+    assert Confirmation(study="s", planned=6, finished=6, metric="loss", configurations=found).best == found[0]
+    only = Confirmation(study="s", planned=3, finished=3, metric="loss", configurations=found[2:])
+    assert only.best is None
 
 
 @pytest.mark.parametrize(("direction", "order"), [("minimize", [0, 1]), ("maximize", [1, 0])])

@@ -112,6 +112,20 @@ def test_auto_makes_use_of_them_where_trials_are_few() -> None:
     assert "earlier studies say where to begin" in choice_of(study(earlier=["a"], **few)).reasons[0]
 
 
+def test_auto_tries_no_configuration_twice_where_earlier_studies_say_where_to_begin() -> None:
+    space = {"a": {"type": "int", "low": 0, "high": 3}, "b": {"type": "int", "low": 0, "high": 2}}
+
+    def value(parameters: Parameters) -> float:
+        return float(parameters["a"] or 0) + float(parameters["b"] or 0)
+
+    few = {"sampler": {"name": "auto"}, "budget": {"trials": 10}, "earlier": ["before"], "space": space}
+    for seed in range(5):
+        history, _ = searched(value, [found(value, space=space)], seed, 10, **few)
+        assert len({tuple(point) for point in history.points.tolist()}) == 10
+    first = {**few, "sampler": {"name": "auto", "version": 1}}
+    assert "duplicates=True" in repr(sampler_of(study(**first)))  # a study keeps the rules that it was made with
+
+
 # --- another study's configurations in this space --------------------------------------------------------------------
 
 

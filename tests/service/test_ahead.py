@@ -211,6 +211,28 @@ def test_nobody_is_kept_while_points_are_drawn(service: Service, monkeypatch: py
     assert time.monotonic() - started < 1.0
 
 
+def test_a_worker_serves_others_while_a_point_is_drawn_but_none_of_a_lower_priority(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Ahead, "warm", lambda _self: None)  # a draw that never ends
+    service.create_study(toy_study(sampler=GP | {"startup_trials": 1}))
+    service.create_study(toy_study(name="low", priority=-1))
+    worker = Worker(service)
+    (first,) = worker.claim()
+    assert first.lease.study == "bowl"
+    worker.complete(first, 1.0)
+    (answer,) = service.claim_all([Claim(worker.name, worker.session, [], 1)])
+    assert isinstance(answer, Later)
+    service.create_study(toy_study(name="other", budget={"trials": 1}))
+    two = [Claim(worker.name, worker.session, [], 1), Claim(Worker(service, "w2").name, "s1", [], 1)]
+    answers = service.claim_all(two)
+    assert sorted(len(answer) for answer in answers if isinstance(answer, list)) == [0, 1]
+    assert [item.lease.study for answer in answers if isinstance(answer, list) for item in answer] == ["other"]
+    assert [isinstance(answer, Later) for answer in answers].count(True) == 1  # it comes again
+    service.enqueue("bowl", [{"x": 1.0}])
+    assert [item.parameters["x"] for item in Worker(service, "w3").claim()] == [1.0]  # that needs no drawing
+
+
 def test_parallel_workers_of_two_servers_end_with_exactly_the_budget(
     make_service: ServiceFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

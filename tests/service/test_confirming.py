@@ -102,6 +102,30 @@ def test_both_bests_are_told_apart(service: Service, worker: Worker) -> None:
     assert (first.runs, first.best_run) == ((5, 7, 9), 5)
 
 
+def test_a_configuration_that_violates_a_constraint_on_fresh_seeds_is_not_confirmed(
+    service: Service, worker: Worker
+) -> None:
+    service.create_study(confirming_study(constraints=["weights <= 100"]))
+
+    def tell(assignment: Assignment, value: float, weights: float) -> None:
+        lease, state = assignment.lease, TrialState.COMPLETE
+        service.tell([Result(lease=lease, state=state, values=(value,), metrics={"weights": weights})])
+
+    for value in (3.0, 1.0, 4.0, 2.0):
+        tell(worker.claim()[0], value, 90.0)
+    lucky, steady = (service.get_trial("bowl", number).parameters["x"] for number in (1, 3))
+    for run in range(6):
+        (assignment,) = worker.claim()
+        is_lucky = assignment.parameters["x"] == lucky
+        tell(assignment, 1.0 if is_lucky else 2.0, 110.0 if is_lucky and run > 3 else 90.0)
+    found = service.confirmation("bowl")
+    assert [(item.parameters["x"], item.mean, item.violating) for item in found.configurations] == [
+        (steady, 2.0, 0),
+        (lucky, 1.0, 1),
+    ]
+    assert service.best("bowl").confirmed == found.best == found.configurations[0]
+
+
 def test_nothing_of_it_is_seen_by_the_search(service: Service, worker: Worker) -> None:
     """Better values than the search's change neither its best nor its counts, and nothing is pruned against them."""
     study = confirming_study(pruner={"name": "asha", "min_resource": 1, "reduction_factor": 2})

@@ -1,17 +1,22 @@
 """Claims, leases, attempts: who may write to a trial, and what a dead worker costs."""
 
+import hashlib
+import os
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from hpsearch.errors import ArtifactNotFound, LeaseLost, TooLarge, WorkerNotFound, WorkerReplaced
+from hpsearch.errors import ArtifactNotFound, LeaseLost, StoreUnavailable, TooLarge, WorkerNotFound, WorkerReplaced
 from hpsearch.service import Service
 from hpsearch.settings import Settings
 from hpsearch.store import studies, trials
+from hpsearch.store.artifacts import STALE_SECONDS
 from hpsearch.store.database import Database
 from hpsearch.studies import StudyState
 from hpsearch.trials import Decision, Receipt, TrialState
-from tests.conftest import Clock, toy_study
+from tests.conftest import Clock, ServiceFactory, toy_study
 from tests.service.conftest import Worker
 
 LEASE = 30.0
@@ -180,6 +185,42 @@ def test_an_artifact_is_fenced_kept_and_replaced(service: Service, worker: Worke
         service.get_artifact("bowl", 0, "none", target)
     service.delete_study("bowl")
     assert not files[0].exists()
+
+
+def test_an_upload_is_moved_to_its_place(service: Service, worker: Worker, tmp_path: Path) -> None:
+    service.create_study(toy_study())
+    (assignment,) = worker.claim()
+    with service.uploading() as upload:
+        upload.write_bytes(b"weights")
+        record = service.put_artifact(assignment.lease, "model.safetensors", upload)
+        assert not upload.exists()
+    assert (record.size, record.sha256) == (7, hashlib.sha256(b"weights").hexdigest())
+    service.get_artifact("bowl", 0, "model.safetensors", tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == b"weights"
+    with service.uploading() as refused:
+        refused.write_bytes(b"weights")
+        with pytest.raises(LeaseLost):
+            service.put_artifact(replace(assignment.lease, token="guess"), "model.safetensors", refused)
+    assert not refused.exists()
+
+
+def test_an_upload_that_cannot_be_written_is_told(service: Service, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir(exist_ok=True)
+    (tmp_path / "home" / "artifacts").write_text("in its way")
+    upload = service.uploading()
+    with pytest.raises(StoreUnavailable, match="could not be written"):
+        upload.__enter__()
+
+
+def test_a_start_removes_what_a_killed_server_left_of_uploads(make_service: ServiceFactory, tmp_path: Path) -> None:
+    make_service()
+    uploads = tmp_path / "home" / "artifacts" / "uploads"
+    uploads.mkdir(parents=True)
+    for name, age in (("left", 2 * STALE_SECONDS), ("of another server", 60.0)):
+        (uploads / name).write_bytes(b"half")
+        os.utime(uploads / name, (time.time() - age,) * 2)
+    make_service()
+    assert [path.name for path in uploads.iterdir()] == ["of another server"]
 
 
 def test_an_artifact_that_is_too_large_is_refused(service: Service, worker: Worker, tmp_path: Path) -> None:

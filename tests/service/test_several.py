@@ -1,5 +1,6 @@
 """Studies of several metrics: what is told of a trial, the front, the choice by weights."""
 
+import random
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from hpsearch.errors import InvalidInput, InvalidSpec, StudyExists, TrialNotFound
 from hpsearch.insights import Outcome
 from hpsearch.search.table import GrowingTable
-from hpsearch.service import Service
+from hpsearch.service import Service, ranking
 from hpsearch.spec import parse_study
 from hpsearch.studies import StudyState
 from hpsearch.trials import Receipt, Result, TrialState
@@ -169,6 +170,34 @@ def test_the_best_of_several_metrics_to_begin_with_are_the_front(service: Servic
     service.create_study(loop_study(name="next", space=SPACE))
     wanted = [dict(service.get_trial("bowl", number).parameters) for number in (1, 2)]
     assert [dict(trial.parameters) for trial in service.enqueue_best("next", "bowl", 2)] == wanted
+
+
+def test_events_have_the_value_of_every_metric(service: Service) -> None:
+    service.create_study(several())
+    tell(service, (0.1, 90))
+    service.create_study(loop_study(name="single"))
+    tell(service, (5.0,), study="single")
+    (failing,) = service.ask("single")
+    service.tell([Result(lease=failing.lease, state=TrialState.FAILED, reason="broke")])
+    seen = {name: [(event.value, event.values) for event in service.events(name)] for name in ("bowl", "single")}
+    nothing = (None, None)
+    assert seen["bowl"] == [nothing, nothing, (0.1, (0.1, 90))]
+    assert seen["single"] == [nothing, nothing, (5.0, (5.0,)), nothing, nothing]
+
+
+def test_of_a_long_study_as_many_trials_are_ranked_as_may_be_wanted() -> None:
+    growing = GrowingTable(parse_study(several()))
+    chances = random.Random(3)
+    told = [(chances.random(), float(chances.randrange(100))) for _ in range(ranking.MOST_RANKED + 500)]
+    growing.update(
+        Outcome(number, TrialState.COMPLETE, {"x": 0.5}, item, None, None, 1.0, 2.0, None, None, number + 1)
+        for number, item in enumerate(told)
+    )
+    table = growing.table()
+    found = ranking.ranked(table)
+    assert len(set(found.tolist())) == ranking.MOST_RANKED
+    front = table.front()
+    assert set(found[: len(front)].tolist()) == set(front.tolist())
 
 
 values = st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 5))

@@ -1,6 +1,8 @@
 """DEHB (Awad et al. 2021) on the simulated clock, by its ask and tell."""
 
+import shutil
 import tempfile
+import weakref
 from typing import Any
 
 import ConfigSpace
@@ -35,6 +37,8 @@ class DifferentialEvolution:
 
     def __init__(self, task: Task, seed: int) -> None:
         self._task = task
+        folder = tempfile.mkdtemp(prefix="hpsearch-dehb-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self._dehb = DEHB(
             cs=space_of(task, seed),
             min_fidelity=1,
@@ -43,7 +47,7 @@ class DifferentialEvolution:
             n_workers=1,
             save_freq=None,
             log_level="ERROR",
-            output_path=tempfile.mkdtemp(prefix="hpsearch-dehb-"),
+            output_path=folder,
         )
 
     def ask(self) -> Job | None:
