@@ -8,7 +8,7 @@ import typer
 
 from hpsearch.cli.confirmation import say_confirmation
 from hpsearch.cli.options import AsJson, Kind, MetricName, Objectives, ServerUrl, StudyName, Token, kind_of, settings_of
-from hpsearch.cli.output import emit_json, emit_table, no_one_best, say, shown, shown_parameters
+from hpsearch.cli.output import emit_json, emit_table, no_one_best, say, shown, shown_parameters, shown_violations
 
 if TYPE_CHECKING:
     from hpsearch.studies import Best, Study
@@ -483,7 +483,7 @@ def _states(names: list[str] | None) -> list[Any]:
 def _why(trial: "Trial") -> str | None:
     """What there is to say of a trial besides."""
     confirms = None if trial.confirms is None else f"confirms trial {trial.confirms}"
-    return "; ".join(filter(None, (confirms, trial.reason))) or None
+    return "; ".join(filter(None, (confirms, *shown_violations(trial.violations), trial.reason))) or None
 
 
 def _all_pages(client: Any, path: str, **query: Any) -> dict[str, Any]:

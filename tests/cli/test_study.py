@@ -364,6 +364,7 @@ def test_an_infeasible_trial_is_no_best_and_its_row_says_why(
     trial.tell(1.0, {"weights": 101.0})
     told = connected("study", "best", study.name).output
     assert told == f"none of the 1 complete trials of {study.name} satisfies its constraints (running)\n"
+    assert "violates weights <= 100 by" in connected("study", "trials", study.name).stdout
     to = tmp_path / "trials.csv"
     connected("study", "export", study.name, "--to", str(to))
     (row,) = csv.DictReader(to.read_text().splitlines())

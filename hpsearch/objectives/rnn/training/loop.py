@@ -38,16 +38,17 @@ def train(
             if not all(map(math.isfinite, [value, *metrics.values()])):
                 return TrialResult(state="failed", metrics=metrics, reason=_reason(metrics, context.metric, progress))
             _note(training, value, metrics["validation_loss"], context.direction, options)
-        match report(progress.epoch, value, metrics):
-            case Decision.PRUNE:
-                return TrialResult(state="pruned", metrics=metrics)
-            case Decision.LOST:
-                return TrialResult(state="failed", reason="the lease was lost")
-            case Decision.PAUSE:
-                save()
-                return TrialResult(state="failed", reason="handed back")
-        if not _is_done(progress, options):
-            clock.after_epoch()
+        decision = report(progress.epoch, value, metrics)
+        if decision is Decision.LOST:
+            return TrialResult(state="failed", reason="the lease was lost")
+        if _is_done(progress, options):
+            break  # to end it here would save nothing, and a rung may lie at the last epoch
+        if decision is Decision.PRUNE:
+            return TrialResult(state="pruned", metrics=metrics)
+        if decision is Decision.PAUSE:
+            save()
+            return TrialResult(state="failed", reason="handed back")
+        clock.after_epoch()
     training.model.load_state_dict(training.best)
     return None
 

@@ -145,14 +145,16 @@ class Runs:
 
     def _report_mean(self) -> TrialResult | None:
         metrics = self.result().metrics
-        match self._context.report(len(self._done), self._value, metrics):
-            case Decision.PRUNE:
-                return TrialResult(state="pruned", metrics=metrics)
-            case Decision.LOST:
-                return TrialResult(state="failed", reason="the lease was lost")
-            case Decision.PAUSE:
-                self._save(None)
-                return TrialResult(state="failed", reason="handed back")
+        decision = self._context.report(len(self._done), self._value, metrics)
+        if decision is Decision.LOST:
+            return TrialResult(state="failed", reason="the lease was lost")
+        if len(self._done) == self._count:
+            return None  # to end it here would save nothing
+        if decision is Decision.PRUNE:
+            return TrialResult(state="pruned", metrics=metrics)
+        if decision is Decision.PAUSE:
+            self._save(None)
+            return TrialResult(state="failed", reason="handed back")
         return None
 
     def _save(self, training: Training | None) -> None:
