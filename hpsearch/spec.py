@@ -585,13 +585,18 @@ def parse_study(raw: object, more: Iterable[Fault] = ()) -> StudySpec:
     try:
         spec = StudySpec.model_validate(raw)
     except ValidationError as error:
-        for details in error.errors(include_url=False):
+        for details in filter(_says_something, error.errors(include_url=False)):
             several: list[Fault] = details.get("ctx", {}).get("faults", [])
             faults += several or [_study_fault(details)]
     faults += [fault for fault in more if not any(fault.path == known.path for known in faults)]
     if faults or spec is None:
         raise InvalidSpec(faults=faults)
     return spec
+
+
+def _says_something(details: ErrorDetails) -> bool:
+    """Not that a list is too short since its wrong items, which are told, do not count."""
+    return details["type"] != "too_short" or len(details["input"]) < details["ctx"]["min_length"]
 
 
 def _unstorable_text(raw: object, path: tuple[str, ...]) -> Iterator[Fault]:
@@ -647,7 +652,8 @@ def fault_of(
         allowed = _PATTERNS.get(str(context.get("pattern")), _lower_first(details["msg"]))
         return Fault(".".join(path), f"{allowed}, not {_shown(details['input'])}")
     if kind in ("too_short", "too_long"):
-        return Fault(".".join(path), f"{_PROBLEMS[kind].format(**context)}, not {context['actual_length']}")
+        wanted = _PROBLEMS[kind].format(**context).replace(" 1 items", " 1 item")
+        return Fault(".".join(path), f"{wanted}, not {context['actual_length']}")
     bounds = {name: f"{bound:g}" if isinstance(bound, float) else bound for name, bound in context.items()}
     problem = _PROBLEMS[kind].format(**bounds) if kind in _PROBLEMS else _lower_first(details["msg"])
     known = re.findall(r"'([^']*)'", str(context.get("expected", ""))) if kind == "literal_error" else []
