@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -42,7 +42,7 @@ from hpsearch.parameters import fault_at as _fault_at
 from hpsearch.parameters import faults_found as _faults_found
 from hpsearch.plain import plain
 from hpsearch.priors import HEEDED_BY, prior_faults, prior_of
-from hpsearch.pruner_spec import PRUNERS, AnyPruner
+from hpsearch.pruner_spec import PRUNERS, AnyPruner, PatientPruner, WilcoxonPruner
 
 Direction = Literal["minimize", "maximize"]
 ConstraintText = Annotated[str, Field(strict=True, min_length=1, max_length=MOST_CHARACTERS)]
@@ -62,6 +62,8 @@ TAKES_EARLIER = ("tpe", "auto")
 """Samplers that learn from earlier studies."""
 MOST_EARLIER = 10
 """Earlier studies that a study learns from."""
+
+P = TypeVar("P", bound=BaseModel)
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -137,6 +139,12 @@ class ObjectiveSpec(_Part):
     def signs(self) -> tuple[float, ...]:
         """For each of them -1 where more is better: times its values, less is better."""
         return tuple(-1.0 if direction == "maximize" else 1.0 for direction in self.searched.values())
+
+    @property
+    def reports_running_means(self) -> bool:
+        """Whether each report is the mean over all folds and seeds so far, as `rnn` has it."""
+        several = (self.settings.get(name) for name in ("folds", "repeats"))
+        return self.name == "rnn" and any(isinstance(count, int) and count > 1 for count in several)
 
     @property
     def has_several(self) -> bool:
@@ -443,6 +451,16 @@ class StudySpec(_Part):
             raise _fault_at("pruner.name", f"{problem} in another; none or auto")
         return pruner
 
+    @field_validator("pruner")
+    @classmethod
+    def _pruner_knows_how_folds_are_reported(cls, pruner: PrunerSpec, info: Any) -> PrunerSpec:
+        objective: ObjectiveSpec | None = info.data.get("objective")
+        if objective is None or not objective.reports_running_means:
+            return pruner
+        if isinstance(pruner, PatientPruner) and pruner.pruner is not None:
+            return pruner.model_copy(update={"pruner": _of_running_means(pruner.pruner)})
+        return _of_running_means(pruner)
+
     @field_validator("budget")
     @classmethod
     def _budget_knows_one_metric(cls, budget: Budget, info: Any) -> Budget:
@@ -511,6 +529,13 @@ class StudySpec(_Part):
     def limits(self) -> Limits:
         """The constraints, parsed."""
         return limits_of(self.constraints, self.space, self.objective.settings)
+
+
+def _of_running_means(pruner: P) -> P:
+    """The pruner, which takes reports for running means unless it was told what they are."""
+    if isinstance(pruner, WilcoxonPruner) and "running_mean" not in pruner.model_fields_set:
+        return pruner.model_copy(update={"running_mean": True})
+    return pruner
 
 
 def _has_several(info: Any) -> bool:
@@ -656,7 +681,7 @@ def fault_of(
         return Fault(".".join(path), f"{wanted}, not {context['actual_length']}")
     bounds = {name: f"{bound:g}" if isinstance(bound, float) else bound for name, bound in context.items()}
     problem = _PROBLEMS[kind].format(**bounds) if kind in _PROBLEMS else _lower_first(details["msg"])
-    known = re.findall(r"'([^']*)'", str(context.get("expected", ""))) if kind == "literal_error" else []
+    known = re.findall(r"'([^']*)'", str(context.get("expected", ""))) if kind in ("literal_error", "enum") else []
     suggestion = near(details["input"], known) if isinstance(details["input"], str) else None
     return Fault(".".join(path), f"{problem}, not {_shown(details['input'])}", suggestion)
 
@@ -671,10 +696,13 @@ _PROBLEMS: Mapping[str, str] = {
     "string_type": "must be a text",
     "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
     "float_type": "must be a number",
+    "float_parsing": "must be a number",
     "bool_type": "must be true or false",
     "finite_number": "must be a finite number",
     "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
     "greater_than": "must be above {gt}",
     "greater_than_equal": "must be at least {ge}",
     "less_than": "must be below {lt}",

@@ -325,6 +325,29 @@ def test_a_pruners_faults_are_told_where_they_are(pruner: dict[str, Any], path: 
     assert problem in faults[path].problem
 
 
+@pytest.mark.parametrize(
+    ("pruner", "settings", "expected"),
+    [
+        ({"name": "wilcoxon"}, {"folds": 3}, True),
+        ({"name": "wilcoxon"}, {"repeats": 3}, True),
+        ({"name": "wilcoxon"}, {"folds": 1}, False),
+        ({"name": "wilcoxon"}, {}, False),
+        ({"name": "wilcoxon", "running_mean": False}, {"folds": 3}, False),
+    ],
+)
+@pytest.mark.parametrize("patient", [False, True])
+def test_wilcoxon_knows_that_rnn_reports_means_of_its_folds(
+    pruner: dict[str, Any], settings: dict[str, Any], expected: bool, patient: bool
+) -> None:
+    if patient:
+        pruner = {"name": "patient", "patience": 1, "pruner": pruner}
+    objective = {"name": "rnn", "metric": "validation_loss", "direction": "minimize", "settings": settings}
+    found = parse_study(loop_study() | {"objective": objective, "pruner": pruner}).pruner
+    assert parse_study(loop_study() | {"objective": objective, "pruner": found.model_dump()}).pruner == found
+    told = found.model_dump()
+    assert (told["pruner"] if patient else told)["running_mean"] is expected
+
+
 def test_a_pruner_stored_by_an_older_version_is_still_the_same() -> None:
     """As 0.1 wrote it, without what came later."""
     asha = {"name": "asha", "min_resource": 2, "reduction_factor": 3}

@@ -100,7 +100,7 @@ def cursor_of(after: str | None, start: int) -> int:
     if after is None:
         return start
     if not (after.isascii() and after.isdigit() and len(after) <= 18):
-        raise InvalidInput(faults=[Fault("after", "must be the `next` of an earlier page")])
+        raise InvalidInput(faults=[Fault("cursor", "must be the `next` of an earlier page")])
     return int(after)
 
 
