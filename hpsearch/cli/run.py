@@ -201,9 +201,8 @@ def _say_failures(failed: list[Trial]) -> None:
     for reason, count in reasons.most_common(SHOWN_REASONS):
         say(f"{count} failed: {reason}")
     if len(reasons) > SHOWN_REASONS:
-        say(
-            f"… and for {len(reasons) - SHOWN_REASONS} other reasons: hpsearch study trials {failed[0].study} --state failed"
-        )
+        more = f"hpsearch study trials {failed[0].study} --state failed"
+        say(f"… and for {len(reasons) - SHOWN_REASONS} other reasons: {more}")
 
 
 def _curl(url: str, token: str | None) -> str:
