@@ -369,6 +369,11 @@ def test_an_infeasible_trial_is_no_best_and_its_row_says_why(
     connected("study", "export", study.name, "--to", str(to))
     (row,) = csv.DictReader(to.read_text().splitlines())
     assert json.loads(row["violations"]) == {"weights <= 100": 1.0}
+    page = tmp_path / "report.html"
+    connected("study", "report", study.name, "--to", str(page))
+    assert "<th>violates</th>" in page.read_text()
+    assert page.read_text().count("weights &lt;= 100") == 2  # beside the trial, and among what was searched
+    assert "<tr class=best>" not in page.read_text()
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
