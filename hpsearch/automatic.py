@@ -89,7 +89,10 @@ def _sampler_for(spec: StudySpec, version: int) -> tuple[SamplerSpec, str]:
             f"tpe: {budget} trials are too few to learn from, but the earlier studies say where to begin"
         )
     if budget is not None and budget <= SMALL_BUDGET:
-        return QMCSampler(), f"qmc: {budget} trials are too few to learn from, so they are spread evenly"
+        few = f"{budget} trials are too few to learn from, so they are spread evenly"
+        if version > 1 and spec.is_countable:  # qmc might come to a configuration again
+            return _tpe(version, STARTUP), f"tpe: {few}, and no configuration comes twice"
+        return QMCSampler(), f"qmc: {few}"
     if not isinstance(pruner_of(spec), ASHAPruner):
         return _tpe(version, STARTUP), (
             f"tpe: {STARTUP} quasi-random trials first, then by a model of the good and the bad ones"

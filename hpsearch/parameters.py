@@ -12,8 +12,35 @@ from hpsearch.errors import Fault
 Int = Annotated[int, Field(strict=True, ge=-(2**53), le=2**53)]  # what JSON readers of every language keep exact
 Float = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Bool = Annotated[bool, Field(strict=True)]
-ParameterName = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z_][A-Za-z0-9_.\[\]-]*$", max_length=100)]
-Value = str | Int | Float | Bool | None
+PARAMETER_NAME = r"^[A-Za-z_][A-Za-z0-9_.\[\]-]*$"
+ParameterName = Annotated[str, Field(strict=True, pattern=PARAMETER_NAME, max_length=100)]
+MOST_PLACES = 2**53
+"""Of a range with a step: as many as whole numbers are exact."""
+
+
+def _is_value(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, int):
+        return abs(value) <= 2**53
+    return value is None or isinstance(value, str)
+
+
+def _shape_of_one(value: object) -> object:
+    """What can be a value at all: told in one fault rather than in one a member of the union."""
+    if not _is_value(value):
+        raise PydanticCustomError("value", "must be a text, a finite number, true, false or null")
+    return value
+
+
+def _not_null(value: object) -> object:
+    if value is None:
+        raise PydanticCustomError("value", "must be a text, a finite number, true or false, and not null")
+    return value
+
+
+Value = Annotated[str | Int | Float | Bool | None, BeforeValidator(_shape_of_one)]
+SomeValue = Annotated[str | Int | Float | Bool, BeforeValidator(_not_null), BeforeValidator(_shape_of_one)]
 
 N = TypeVar("N", int, float)
 S = TypeVar("S", int, float | None)
@@ -58,14 +85,6 @@ def _shape_of_condition(condition: object) -> object:
     return condition
 
 
-def _is_value(value: object) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if isinstance(value, int):
-        return abs(value) <= 2**53
-    return value is None or isinstance(value, str)
-
-
 Condition = Annotated[Value | tuple[Value, ...] | Range, BeforeValidator(_shape_of_condition)]
 When = Annotated[dict[ParameterName, Condition], Field(min_length=1, max_length=100)]
 """By the names of other parameters: a value, the values, or the range that each must have."""
@@ -79,21 +98,15 @@ def _shape_of_value(value: object) -> object:
     return value
 
 
-def _shape_of_end(value: object) -> object:
-    if not _is_value(value):
-        raise PydanticCustomError("value", "must be a value")
-    return value
-
-
 class Prior(Part):
     """What is believed of a parameter: a good value, or a region in which good ones lie. It counts the less the more
     trials there are."""
 
     value: Annotated[Value | tuple[Value, ...], BeforeValidator(_shape_of_value)] = None
     """A good value; of a categorical parameter perhaps several."""
-    min: Annotated[Value, BeforeValidator(_shape_of_end)] = None
+    min: Value = None
     """Where a good region begins."""
-    max: Annotated[Value, BeforeValidator(_shape_of_end)] = None
+    max: Value = None
     """Where it ends (included)."""
     confidence: Literal["low", "medium", "high"] = "medium"
     """How sure it is: the surer, the nearer to it trials begin."""
@@ -176,6 +189,8 @@ class IntParameter(Part):
 def _check_high(high: N, fields: Mapping[str, Any]) -> N:
     if "low" in fields and high < fields["low"]:
         raise fault_at("high", f"must be at least low ({fields['low']:g}), not {high:g}")
+    if "low" in fields and math.isinf(high - fields["low"]):
+        raise fault_at("high", f"lies too far from low ({fields['low']:g}): at most 1.79e308")
     return high
 
 
@@ -183,6 +198,9 @@ def _check_step(step: S, fields: Mapping[str, Any]) -> S:
     if step is not None and {"low", "high"} <= fields.keys():
         low, high = fields["low"], fields["high"]
         steps = (high - low) / step
+        if isinstance(step, float) and steps > MOST_PLACES:
+            least = (high - low) / MOST_PLACES
+            raise fault_at("step", f"must be at least {least:.3g}, for no more than 2^53 values, not {step:g}")
         if not math.isclose(steps, round(steps), rel_tol=1e-9, abs_tol=1e-9):
             right = low + math.floor(steps) * step
             raise fault_at("high", f"must be low plus a multiple of step ({step:g}): {right:.12g}, say, not {high:g}")
@@ -210,7 +228,7 @@ class OrdinalParameter(Part):
     """One of a list of values that have an order: neighbours are taken for alike, whatever the distance."""
 
     type: Literal["ordinal"]
-    values: Annotated[tuple[str | Int | Float | Bool, ...], Field(min_length=1, max_length=10_000)]
+    values: Annotated[tuple[SomeValue, ...], Field(min_length=1, max_length=10_000)]
     """From the least to the greatest: strings, numbers or booleans; no two alike."""
     when: When | None = None
     """The parameter is there where these others have such values: `{cell: lstm}`, `{hidden_layers: {min: 2}}`."""

@@ -112,8 +112,8 @@ class WilcoxonPruner(_Part):
     startup_steps: Steps = 2
     """No pruning before so many steps; with fewer than two there is no test."""
     running_mean: Flag = False
-    """True where each report is the mean of all folds so far, numbered 1, 2, 3 … (as with `folds` or `repeats` of the
-    objective rnn), rather than the one fold's own value."""
+    """True where each report is the mean of all folds so far, numbered 1, 2, 3 …, rather than the one fold's own value.
+    Where it is left out: true with `folds` or `repeats` of the objective rnn."""
 
 
 class ThresholdPruner(_Part):

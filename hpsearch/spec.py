@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -17,14 +17,14 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from hpsearch.conditions import condition_faults
 from hpsearch.constraints import NO_LIMITS, Limits, constraint_faults, limits_of
-from hpsearch.errors import Fault, InvalidSpec, near
+from hpsearch.errors import Fault, InvalidInput, InvalidSpec, near
 from hpsearch.expressions import MOST_CHARACTERS
 from hpsearch.grids import Grid, TooLarge
-from hpsearch.parameters import KINDS, AnyParameter, OrdinalParameter
+from hpsearch.parameters import KINDS, PARAMETER_NAME, AnyParameter, OrdinalParameter
 
 # what others import from here
 from hpsearch.parameters import Bool as Bool
@@ -40,15 +40,19 @@ from hpsearch.parameters import SpaceParameter as SpaceParameter
 from hpsearch.parameters import Value as Value
 from hpsearch.parameters import fault_at as _fault_at
 from hpsearch.parameters import faults_found as _faults_found
+from hpsearch.plain import plain
 from hpsearch.priors import HEEDED_BY, prior_faults, prior_of
-from hpsearch.pruner_spec import PRUNERS, AnyPruner
+from hpsearch.pruner_spec import PRUNERS, AnyPruner, PatientPruner, WilcoxonPruner
 
 Direction = Literal["minimize", "maximize"]
 ConstraintText = Annotated[str, Field(strict=True, min_length=1, max_length=MOST_CHARACTERS)]
 MetricName = Annotated[str, Field(strict=True, min_length=1, max_length=200)]
 MOST_METRICS = 100
 """Of a study. What is searched well is two or three."""
-Name = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+WORKER_NAME = r"^[A-Za-z0-9][A-Za-z0-9._:@-]*$"
+NO_NUL = r"^[^\x00]*$"
+Name = Annotated[str, Field(strict=True, pattern=NAME, max_length=100)]
 MOST_TRIALS = 10_000_000
 """Of a study."""
 
@@ -59,13 +63,19 @@ TAKES_EARLIER = ("tpe", "auto")
 MOST_EARLIER = 10
 """Earlier studies that a study learns from."""
 
+P = TypeVar("P", bound=BaseModel)
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def _seconds(value: object) -> object:
     """`90`, `"90s"`, `"10m"`, `"2h"` or `"1d"` as seconds."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", value) if isinstance(value, str) else None
-    return float(match[1]) * _UNITS[match[2]] if match else value
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", value)
+    if match is None:
+        raise PydanticCustomError("duration", "must be a number of seconds, or such as 90s, 10m, 2h or 1d")
+    return float(match[1]) * _UNITS[match[2]]
 
 
 def _direction_or_metrics(schema: dict[str, Any]) -> None:
@@ -129,6 +139,12 @@ class ObjectiveSpec(_Part):
     def signs(self) -> tuple[float, ...]:
         """For each of them -1 where more is better: times its values, less is better."""
         return tuple(-1.0 if direction == "maximize" else 1.0 for direction in self.searched.values())
+
+    @property
+    def reports_running_means(self) -> bool:
+        """Whether each report is the mean over all folds and seeds so far, as `rnn` has it."""
+        several = (self.settings.get(name) for name in ("folds", "repeats"))
+        return self.name == "rnn" and any(isinstance(count, int) and count > 1 for count in several)
 
     @property
     def has_several(self) -> bool:
@@ -435,6 +451,16 @@ class StudySpec(_Part):
             raise _fault_at("pruner.name", f"{problem} in another; none or auto")
         return pruner
 
+    @field_validator("pruner")
+    @classmethod
+    def _pruner_knows_how_folds_are_reported(cls, pruner: PrunerSpec, info: Any) -> PrunerSpec:
+        objective: ObjectiveSpec | None = info.data.get("objective")
+        if objective is None or not objective.reports_running_means:
+            return pruner
+        if isinstance(pruner, PatientPruner) and pruner.pruner is not None:
+            return pruner.model_copy(update={"pruner": _of_running_means(pruner.pruner)})
+        return _of_running_means(pruner)
+
     @field_validator("budget")
     @classmethod
     def _budget_knows_one_metric(cls, budget: Budget, info: Any) -> Budget:
@@ -505,6 +531,13 @@ class StudySpec(_Part):
         return limits_of(self.constraints, self.space, self.objective.settings)
 
 
+def _of_running_means(pruner: P) -> P:
+    """The pruner, which takes reports for running means unless it was told what they are."""
+    if isinstance(pruner, WilcoxonPruner) and "running_mean" not in pruner.model_fields_set:
+        return pruner.model_copy(update={"running_mean": True})
+    return pruner
+
+
 def _has_several(info: Any) -> bool:
     """Whether a study that is being validated searches several metrics."""
     objective: ObjectiveSpec | None = info.data.get("objective")
@@ -556,6 +589,13 @@ _VARIANTS: Mapping[str, Mapping[str, type[BaseModel]]] = {
     "pruner": PRUNERS | {"auto": AutoPruner},
     "confirm": {"some": Confirm, "none": Confirm},
 }
+_ALLOWED = "may hold letters, digits, '.', '_' and '-'"
+_PATTERNS: Mapping[str, str] = {
+    NAME: f"{_ALLOWED}, and starts with a letter or a digit",
+    WORKER_NAME: "may hold letters, digits, '.', '_', ':', '@' and '-', and starts with a letter or a digit",
+    NO_NUL: "must not contain NUL characters",
+    PARAMETER_NAME: f"{_ALLOWED} (and '[' and ']'), and starts with a letter or '_'",
+}
 _PARTS: Mapping[str, type[BaseModel]] = {"objective": ObjectiveSpec, "budget": Budget}
 
 
@@ -570,13 +610,18 @@ def parse_study(raw: object, more: Iterable[Fault] = ()) -> StudySpec:
     try:
         spec = StudySpec.model_validate(raw)
     except ValidationError as error:
-        for details in error.errors(include_url=False):
+        for details in filter(_says_something, error.errors(include_url=False)):
             several: list[Fault] = details.get("ctx", {}).get("faults", [])
             faults += several or [_study_fault(details)]
     faults += [fault for fault in more if not any(fault.path == known.path for known in faults)]
     if faults or spec is None:
         raise InvalidSpec(faults=faults)
     return spec
+
+
+def _says_something(details: ErrorDetails) -> bool:
+    """Not that a list is too short since its wrong items, which are told, do not count."""
+    return details["type"] != "too_short" or len(details["input"]) < details["ctx"]["min_length"]
 
 
 def _unstorable_text(raw: object, path: tuple[str, ...]) -> Iterator[Fault]:
@@ -629,11 +674,45 @@ def fault_of(
     if kind == "fault_at":
         return Fault(".".join([*path[:-1], str(context["field"])]), str(context["problem"]))
     if kind == "string_pattern_mismatch":
-        problem = "may hold letters, digits, '.', '_' and '-', and starts with a letter or a digit"
-        return Fault(".".join(path), f"{problem}, not {_shown(details['input'])}")
-    if kind in ("model_type", "dict_type", "model_attributes_type"):
-        return Fault(".".join(path), f"must be an object with named fields, not {_shown(details['input'])}")
-    return Fault(".".join(path), f"{_lower_first(details['msg'])}, not {_shown(details['input'])}")
+        allowed = _PATTERNS.get(str(context.get("pattern")), _lower_first(details["msg"]))
+        return Fault(".".join(path), f"{allowed}, not {_shown(details['input'])}")
+    if kind in ("too_short", "too_long"):
+        wanted = _PROBLEMS[kind].format(**context).replace(" 1 items", " 1 item")
+        return Fault(".".join(path), f"{wanted}, not {context['actual_length']}")
+    bounds = {name: f"{bound:g}" if isinstance(bound, float) else bound for name, bound in context.items()}
+    problem = _PROBLEMS[kind].format(**bounds) if kind in _PROBLEMS else _lower_first(details["msg"])
+    known = re.findall(r"'([^']*)'", str(context.get("expected", ""))) if kind in ("literal_error", "enum") else []
+    suggestion = near(details["input"], known) if isinstance(details["input"], str) else None
+    return Fault(".".join(path), f"{problem}, not {_shown(details['input'])}", suggestion)
+
+
+_OBJECT = "must be an object with named fields"
+_PROBLEMS: Mapping[str, str] = {
+    "model_type": _OBJECT,
+    "model_attributes_type": _OBJECT,
+    "dict_type": _OBJECT,
+    "list_type": "must be a list",
+    "tuple_type": "must be a list",
+    "string_type": "must be a text",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "finite_number": "must be a finite number",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_short": "must have at least {min_length} items",
+    "too_long": "must have at most {max_length} items",
+}
+"""What pydantic finds, in the words of who writes a study file."""
 
 
 def _listed(known: list[str]) -> str:
@@ -658,14 +737,23 @@ def study_schema() -> Mapping[str, Any]:
 def load_study_file(path: Path) -> Any:
     """What a `.yaml` or `.json` study file holds, not checked yet.
 
-    Raises `InvalidSpec` where the file cannot be read, is not YAML, or names a key twice.
+    Raises `InvalidSpec` where the file cannot be read, is not YAML, names a key twice, or has values that JSON has not.
     """
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     try:
-        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        return plain(YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise InvalidSpec(f"cannot read {path}: {error.strerror}") from error
-    except (YAMLError, UnicodeDecodeError) as error:
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        problem = ", ".join(filter(None, (error.context, error.problem)))  # its notes are for who programs with it
+        raise InvalidSpec(f"{path} is not YAML: {where}{problem}") from error
+    except (YAMLError, ValueError) as error:  # not UTF-8, or a number too long to be read
         raise InvalidSpec(f"{path} is not YAML: {error}") from error
+    except RecursionError as error:
+        raise InvalidSpec(f"{path} is nested too deeply") from error
+    except InvalidInput as error:
+        raise InvalidSpec(faults=error.faults) from error

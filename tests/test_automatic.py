@@ -33,7 +33,7 @@ def study(settings: Any = None, **changes: Any) -> StudySpec:
         (FLOAT, {"wall_clock": "1h"}, TPESampler),
         (FLOAT, {"trials": 10}, QMCSampler),
         (FEW, {"trials": 6}, TPESampler),
-        (FEW, {"trials": 5}, QMCSampler),
+        (FEW, {"trials": 5}, TPESampler),
         (FEW, {"wall_clock": 60.0}, TPESampler),
         (FLOAT | FEW, {"trials": 1000}, TPESampler),
     ],
@@ -125,6 +125,14 @@ def test_a_study_whose_configurations_are_all_tried_ends(service: Service) -> No
         service.tell_one(Result(lease=assignment.lease, state=TrialState.COMPLETE, values=(0.0,)))
     assert len({tuple(assignment.parameters.values()) for assignment in tried}) == 6
     assert service.get_study(name).state is StudyState.COMPLETE
+
+
+def test_a_few_trials_of_a_countable_space_are_all_different(service: Service) -> None:
+    name = service.create_study(loop_study(space=FEW, budget={"trials": 5}, **AUTO))[0].name
+    for _ in range(5):
+        (assignment,) = service.ask(name)
+        service.tell_one(Result(lease=assignment.lease, state=TrialState.COMPLETE, values=(0.0,)))
+    assert len({tuple(trial.parameters.values()) for trial in service.list_trials(name).items}) == 5
 
 
 def test_what_the_user_chose_stays() -> None:

@@ -11,10 +11,11 @@ PACKAGE = Path(__file__).parent.parent / "hpsearch"
 
 SPACES = {"parameters", "conditions", "expressions", "constraints", "grids", "priors"}
 OTHERS = {"pruner_spec", "automatic", "earlier", "insights", "optuna_port", "confirmation"}
-VALUES = {"errors", "trials", "spec", "studies", "gateway"} | SPACES | OTHERS
+VALUES = {"errors", "plain", "trials", "spec", "studies", "gateway"} | SPACES | OTHERS
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "settings": set(),
+    "plain": {"errors"},
     "pruner_spec": set(),  # the spec's pruners
     "parameters": {"errors"},
     "conditions": {"errors", "parameters"},
@@ -22,7 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "constraints": {"errors", "parameters", "expressions"},
     "priors": {"errors", "parameters", "conditions"},
     "grids": {"errors", "parameters", "conditions", "constraints"},
-    "spec": {"errors", "pruner_spec"} | SPACES,
+    "spec": {"errors", "plain", "pruner_spec"} | SPACES,
     "trials": {"errors"},
     "automatic": {"spec", "pruner_spec"},
     "confirmation": {"trials"},

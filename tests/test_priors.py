@@ -47,7 +47,7 @@ def faults_of(parameter: Any, prior: Any, sampler: str = "tpe") -> dict[str, str
         (RATE, {"value": float("nan")}, "space.p.prior.value", "must be a value, or a list of values"),
         (RATE, 1e-3, "space.p.prior", "must be an object with named fields, not 0.001"),
         (RATE, {"value": []}, "space.p.prior.value", "must be a value, or a list of values"),
-        (RATE, {"min": 1e400}, "space.p.prior.min", "must be a value"),
+        (RATE, {"min": 1e400}, "space.p.prior.min", "must be a text, a finite number"),
         (RATE, {"min": [1]}, "space.p.prior.min", "must be"),
         (RATE, {"value": {"a": 1}}, "space.p.prior.value", "must be a value, or a list of values"),
         (UNITS, {"value": 100}, "space.p.prior.value", "must be a whole number from 8 to 64, not 100"),

@@ -67,6 +67,7 @@ def test_every_fault_is_told_at_once_with_its_path() -> None:
         "objective.metric": "depth",
         "objective.settings.sise": "size",
         "space.y.type": "int",
+        "objective.direction": "minimize",
         "sampler.name": "tpe",
         "pruner.min_resorce": "min_resource",
         "sead": "seed",
@@ -125,6 +126,53 @@ def test_a_wrong_study_is_refused_at_its_field(changes: dict[str, Any], path: st
     assert path in faults_of(loop_study(**changes))
 
 
+@pytest.mark.parametrize(
+    ("parameter", "path", "problem"),
+    [
+        ({"type": "float", "low": -1e308, "high": 1e308}, "space.x.high", "lies too far from low"),
+        ({"type": "float", "low": -1e308, "high": 1e308, "step": 1e308}, "space.x.high", "lies too far from low"),
+        ({"type": "float", "low": 0, "high": 1, "step": 1e-300}, "space.x.step", "must be at least 1.11e-16"),
+        (
+            {"type": "categorical", "choices": [["a"]]},
+            "space.x.choices.0",
+            "must be a text, a finite number, true, false or null, not",
+        ),
+        ({"type": "categorical", "choices": "ab"}, "space.x.choices", "must be a list, not 'ab'"),
+        ({"type": "categorical", "choices": []}, "space.x.choices", "must have at least 1 item, not 0"),
+        ({"type": "ordinal", "values": [1, None]}, "space.x.values.1", "and not null"),
+        ({"type": "int", "low": 1.5, "high": 2}, "space.x.low", "must be a whole number, not 1.5"),
+    ],
+)
+def test_a_wrong_parameter_is_told_what_would_be_right(parameter: dict[str, Any], path: str, problem: str) -> None:
+    faults = faults_of(with_parameter(**parameter))
+    assert set(faults) == {path}
+    assert problem in faults[path].problem
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "problem", "suggestion"),
+    [
+        ({"budget": {"wall_clock": "2x"}}, "budget.wall_clock", "90s, 10m, 2h or 1d, not '2x'", None),
+        (
+            {"objective": {"metric": "depth", "direction": "minimise"}},
+            "objective.direction",
+            "must be 'minimize' or",
+            "minimize",
+        ),
+        ({"space": {"0x": {"type": "float", "low": 0, "high": 1}}}, "space.0x", "starts with a letter or '_'", None),
+        ({"constraints": "x < 1"}, "constraints", "must be a list", None),
+        ({"name": 5}, "name", "must be a text, not 5", None),
+    ],
+)
+def test_what_is_wrong_is_told_in_the_words_of_a_study_file(
+    changes: dict[str, Any], path: str, problem: str, suggestion: str | None
+) -> None:
+    faults = faults_of(loop_study() | changes)
+    assert set(faults) == {path}
+    assert problem in faults[path].problem
+    assert faults[path].suggestion == suggestion
+
+
 def test_a_grid_alone_needs_no_budget() -> None:
     study = loop_study(space={"x": {"type": "int", "low": 1, "high": 3}})
     del study["budget"]
@@ -178,12 +226,39 @@ def test_study_files_are_yaml_1_2(tmp_path: Path) -> None:
     assert load_study_file(path) == {"low": 1e-4, "answer": "no"}  # 1.1 would say "1e-4" and False
 
 
-@pytest.mark.parametrize("text", ["name: a\nname: b\n", "{", "\tname: a", "a: &x [*x"])
+NOT_YAML = [
+    "name: a\nname: b\n",
+    "{",
+    "\tname: a",
+    "a: &x [*x",
+    "a: " + "[" * 500,
+    "a: " + "9" * 5000,
+]
+
+
+@pytest.mark.parametrize("text", NOT_YAML)
 def test_a_file_that_is_no_yaml_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "study.yaml"
     path.write_text(text)
     with pytest.raises(InvalidSpec, match=r"study\.yaml"):
         load_study_file(path)
+
+
+@pytest.mark.parametrize(("text", "path"), [("a: {b: .nan}", "a.b"), ("a: {1: b}", "a.1"), ("a: &x [*x]", "a")])
+def test_a_file_that_json_cannot_say_is_refused_where_it_is_wrong(tmp_path: Path, text: str, path: str) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text(text)
+    with pytest.raises(InvalidSpec) as caught:
+        load_study_file(file)
+    assert caught.value.faults[0].path.startswith(path)
+
+
+def test_a_key_that_is_there_twice_is_found_by_line_and_column(tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text("name: a\nname: b\n")
+    with pytest.raises(InvalidSpec, match=r'line 2, column 1: .*found duplicate key "name"') as caught:
+        load_study_file(file)
+    assert "suppress" not in str(caught.value)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -219,22 +294,22 @@ def test_a_space_may_be_empty_where_scripts_define_it() -> None:
     [
         ({"name": "ahsa"}, "pruner.name", "known: none, median, percentile, asha, hyperband, patient, wilcoxon"),
         ({"name": "asha", "max_resource": 1}, "pruner.max_resource", "above min_resource (1), not 1"),
-        ({"name": "asha", "reduction_factor": 1}, "pruner.reduction_factor", "greater than or equal to 2"),
-        ({"name": "asha", "promote": "yes"}, "pruner.promote", "bool"),
+        ({"name": "asha", "reduction_factor": 1}, "pruner.reduction_factor", "must be at least 2"),
+        ({"name": "asha", "promote": "yes"}, "pruner.promote", "must be true or false"),
         ({"name": "asha", "promotte": True}, "pruner.promotte", "known: name, min_resource"),
         ({"name": "hyperband"}, "pruner.max_resource", "is missing"),
         ({"name": "hyperband", "max_resource": 3, "min_resource": 9}, "pruner.max_resource", "above min_resource (9)"),
         ({"name": "percentile"}, "pruner.percentile", "is missing"),
-        ({"name": "percentile", "percentile": 101}, "pruner.percentile", "less than or equal to 100"),
+        ({"name": "percentile", "percentile": 101}, "pruner.percentile", "must be at most 100"),
         ({"name": "percentile", "percentile": float("nan")}, "pruner.percentile", "finite"),
-        ({"name": "median", "min_trials": 0}, "pruner.min_trials", "greater than or equal to 1"),
-        ({"name": "wilcoxon", "p_threshold": 0}, "pruner.p_threshold", "greater than 0"),
-        ({"name": "wilcoxon", "p_threshold": "0.1"}, "pruner.p_threshold", "valid number"),
+        ({"name": "median", "min_trials": 0}, "pruner.min_trials", "must be at least 1"),
+        ({"name": "wilcoxon", "p_threshold": 0}, "pruner.p_threshold", "must be above 0"),
+        ({"name": "wilcoxon", "p_threshold": "0.1"}, "pruner.p_threshold", "must be a number"),
         ({"name": "threshold"}, "pruner", "must have lower, upper, or both"),
         ({"name": "threshold", "lower": 1, "upper": 0}, "pruner.upper", "above lower (1), not 0"),
         ({"name": "threshold", "lower": float("-inf")}, "pruner.lower", "finite"),
         ({"name": "patient"}, "pruner.patience", "is missing"),
-        ({"name": "patient", "patience": 1, "min_delta": -1}, "pruner.min_delta", "greater than or equal to 0"),
+        ({"name": "patient", "patience": 1, "min_delta": -1}, "pruner.min_delta", "must be at least 0"),
         ({"name": "patient", "patience": 1, "pruner": {"name": "none"}}, "pruner.pruner.name", "'none' is not known"),
         ({"name": "patient", "patience": 1, "pruner": {"name": "asha", "eta": 3}}, "pruner.pruner.eta", "known: name"),
         (
@@ -248,6 +323,29 @@ def test_a_pruners_faults_are_told_where_they_are(pruner: dict[str, Any], path: 
     faults = faults_of(toy_study(pruner=pruner))
     assert path in faults, faults
     assert problem in faults[path].problem
+
+
+@pytest.mark.parametrize(
+    ("pruner", "settings", "expected"),
+    [
+        ({"name": "wilcoxon"}, {"folds": 3}, True),
+        ({"name": "wilcoxon"}, {"repeats": 3}, True),
+        ({"name": "wilcoxon"}, {"folds": 1}, False),
+        ({"name": "wilcoxon"}, {}, False),
+        ({"name": "wilcoxon", "running_mean": False}, {"folds": 3}, False),
+    ],
+)
+@pytest.mark.parametrize("patient", [False, True])
+def test_wilcoxon_knows_that_rnn_reports_means_of_its_folds(
+    pruner: dict[str, Any], settings: dict[str, Any], expected: bool, patient: bool
+) -> None:
+    if patient:
+        pruner = {"name": "patient", "patience": 1, "pruner": pruner}
+    objective = {"name": "rnn", "metric": "validation_loss", "direction": "minimize", "settings": settings}
+    found = parse_study(loop_study() | {"objective": objective, "pruner": pruner}).pruner
+    assert parse_study(loop_study() | {"objective": objective, "pruner": found.model_dump()}).pruner == found
+    told = found.model_dump()
+    assert (told["pruner"] if patient else told)["running_mean"] is expected
 
 
 def test_a_pruner_stored_by_an_older_version_is_still_the_same() -> None:

@@ -1,16 +1,16 @@
 """What requests carry. Everything strict: an unknown field is a fault, with the near name where there is one."""
 
 import math
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from hpsearch.objectives.objective import ObjectiveInfo
-from hpsearch.spec import Float, Int, Name, ParameterName, Value
+from hpsearch.spec import NO_NUL, WORKER_NAME, Float, Int, Name, ParameterName, Value
 
-Text = Annotated[str, Field(strict=True, pattern=r"^[^\x00]*$", max_length=10_000)]
-WorkerName = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]*$", max_length=200)]
+Text = Annotated[str, Field(strict=True, pattern=NO_NUL, max_length=10_000)]
+WorkerName = Annotated[str, Field(strict=True, pattern=WORKER_NAME, max_length=200)]
 MetricValues = dict[Text, Float | None]
 
 
@@ -112,7 +112,7 @@ class ReportBody(Leased):
 class TellBody(Leased):
     """An end."""
 
-    state: Annotated[str, Field(pattern="^(complete|pruned|failed)$")] = "complete"
+    state: Literal["complete", "pruned", "failed"] = "complete"
     value: ReportedValue | None = None
     """Finite; required for a complete trial and for no other."""
     values: list[Float] | None = None

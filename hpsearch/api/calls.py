@@ -13,7 +13,7 @@ from hpsearch.api.bodies import Ask
 from hpsearch.api.combined import Combined, flattened
 from hpsearch.errors import HpsearchError, StudyNotFound
 from hpsearch.gateway import Assignment
-from hpsearch.service import PATIENCE, Claim, Later, Marker, Service
+from hpsearch.service import PATIENCE, Claim, Later, Marker, Service, of_one
 from hpsearch.studies import Best
 from hpsearch.trials import Decision, Lease, Receipt, Release, Report, Result, Trial
 
@@ -77,14 +77,16 @@ class Calls:
 
     async def report_one(self, report: Report) -> dict[str, Decision]:
         """See `Service.report_one`."""
-        (decision,) = await self.report([report])
+        with of_one():
+            (decision,) = await self.report([report])
         if decision is Decision.LOST:
             await self._alone(partial(self._service.check_kept, report.lease, decision))
         return {"decision": decision}
 
     async def tell_one(self, result: Result) -> Trial:
         """See `Service.tell_one`."""
-        (receipt,) = await self.tell([result])
+        with of_one():
+            (receipt,) = await self.tell([result])
         return await self._alone(partial(self._service.trial_told, result.lease, receipt))
 
     async def _alone(self, call: Callable[[], T]) -> T:

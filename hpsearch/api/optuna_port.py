@@ -9,13 +9,14 @@ from pydantic import Field
 from hpsearch.api.bodies import Body
 from hpsearch.api.dependencies import DOCUMENTED, Limit, TrialNumber
 from hpsearch.optuna_port import OptunaPort, OptunaStudy, OptunaTrial, Taken
+from hpsearch.spec import NO_NUL
 
 router = APIRouter(prefix="/api/v1/optuna/studies", tags=["optuna"], dependencies=DOCUMENTED)
 
 # attributes may be large; what a database cannot hold is kept out by JSON's own escapes
-JsonText = Annotated[str, Field(strict=True, max_length=16 * 2**20, pattern=r"^[^\x00]*$")]
+JsonText = Annotated[str, Field(strict=True, max_length=16 * 2**20, pattern=NO_NUL)]
 Key = Annotated[str, Field(strict=True, max_length=10_000)]
-RequestId = Annotated[str, Field(strict=True, min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
+RequestId = Annotated[str, Field(strict=True, min_length=1, max_length=200, pattern=NO_NUL)]
 StudyId = Annotated[int, Path(ge=0, le=2**53, description="The study's id.")]
 Revision = Annotated[int, Query(ge=0, le=2**53, description="Only what changed after this revision.")]
 

@@ -1,6 +1,6 @@
 """Routes of studies."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response, status
 from fastapi.responses import StreamingResponse
@@ -136,7 +136,7 @@ def confirmation(service: ServiceOf, study: StudyName) -> Confirmation:
 def export(
     service: ServiceOf,
     study: StudyName,
-    form: Annotated[str, Query(alias="format", pattern="^(jsonl|csv)$", description="jsonl or csv.")] = "jsonl",
+    form: Annotated[Literal["jsonl", "csv"], Query(alias="format", description="jsonl or csv.")] = "jsonl",
     kind: Annotated[TrialKind, Query(description="Those of the search, the runs that confirm, or all.")] = (
         TrialKind.SEARCH
     ),

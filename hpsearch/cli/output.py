@@ -47,6 +47,13 @@ def shown(value: Any) -> str:
     return str(value)
 
 
+def shown_violations(violations: Mapping[str, float | None]) -> list[str]:
+    """`violates model_parameters <= 4000 by 10`."""
+    return [
+        f"violates {text}" + ("" if amount is None else f" by {shown(amount)}") for text, amount in violations.items()
+    ]
+
+
 def no_one_best(study: str) -> str:
     """What is said in the place of the best trial where several metrics are searched."""
     return f"several metrics have no one best trial, but a front: hpsearch study pareto {study}"

@@ -78,12 +78,15 @@ def _found(study: Study, summary: Summary) -> str:
             trial.value,
             *(_short(trial.parameters.get(name)) for name in names),
             *(trial.metrics.get(name) for name in others),
+            *(["; ".join(trial.violations)] if study.spec.constraints else []),
         ]
         for trial in summary.top
     ]
     if not rows:
         return page.paragraph("No trial is complete yet.", "soft")
-    return page.table(["trial", study.spec.objective.metric, *names, *others], rows, best=0)
+    violates = ["violates"] if study.spec.constraints else []
+    best = None if summary.top[0].violations else 0
+    return page.table(["trial", study.spec.objective.metric, *names, *others, *violates], rows, best=best)
 
 
 def _on_front(front: Front) -> Iterator[str]:
@@ -184,9 +187,11 @@ def _searched(study: Study) -> Iterator[str]:
         yield "<h3>The same in every trial</h3>" + page.table(["", ""], settings)
     budget = {name: value for name, value in spec.budget.model_dump(mode="json").items() if value is not None}
     chosen: list[list[object]] = [["chosen by auto", reason] for reason in study.chosen.reasons]
+    constraints: list[list[object]] = [["constraint", constraint] for constraint in spec.constraints]
     rows: list[list[object]] = [
         ["objective", spec.objective.name or "a loop of the user's own"],
         _metrics(spec.objective),
+        *constraints,
         ["sampler", shown_parameters(spec.sampler.model_dump(mode="json"))],
         ["pruner", shown_parameters(spec.pruner.model_dump(mode="json"))],
         *chosen,

@@ -4,6 +4,7 @@ import shlex
 import signal
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ from hpsearch.studies import Study
 from hpsearch.trials import Trial, TrialState
 
 SHOWN_TRIALS = 5
+SHOWN_REASONS = 3
 HAND_BACK_SECONDS = 15.0
 """On top of the grace: a worker's time to hand its trials back."""
 
@@ -157,6 +159,7 @@ def _conclude(study: StudyHandle, settings: Settings, token: str | None) -> None
         say_front(study.pareto())
     else:
         _show_best(info, list(study.trials(TrialState.COMPLETE)))
+    _say_failures(list(study.trials(TrialState.FAILED)))
     if info.confirm_counts.complete:
         say_confirmation(study.confirmation(), info)
     asked, what = ("pareto", "its Pareto front") if info.spec.objective.has_several else ("best", "its best trial")
@@ -172,6 +175,12 @@ def _show_best(info: Study, trials: list[Trial]) -> None:
         (item for item in trials if item.value is not None and not item.violations),
         key=lambda trial: sign * (trial.value or 0),
     )
+    if not best:
+        many = (
+            f"none of the {len(trials)} complete trials satisfies the constraints" if trials else "no trial is complete"
+        )
+        say(f"there is no best trial: {many}")
+        return
     tests = sorted({name for trial in best for name in trial.metrics if name.startswith("test_")})
     names = list(info.spec.space)
     rows: list[list[Any]] = [
@@ -184,6 +193,16 @@ def _show_best(info: Study, trials: list[Trial]) -> None:
         for trial in best[:SHOWN_TRIALS]
     ]
     emit_table(["trial", info.spec.objective.metric, *tests, *names], rows)
+
+
+def _say_failures(failed: list[Trial]) -> None:
+    """Why trials failed, what came most often first."""
+    reasons = Counter(trial.reason or "no reason was told" for trial in failed)
+    for reason, count in reasons.most_common(SHOWN_REASONS):
+        say(f"{count} failed: {reason}")
+    if len(reasons) > SHOWN_REASONS:
+        more = f"hpsearch study trials {failed[0].study} --state failed"
+        say(f"… and for {len(reasons) - SHOWN_REASONS} other reasons: {more}")
 
 
 def _curl(url: str, token: str | None) -> str:

@@ -8,7 +8,7 @@ import typer
 
 from hpsearch.cli.confirmation import say_confirmation
 from hpsearch.cli.options import AsJson, Kind, MetricName, Objectives, ServerUrl, StudyName, Token, kind_of, settings_of
-from hpsearch.cli.output import emit_json, emit_table, no_one_best, say, shown, shown_parameters
+from hpsearch.cli.output import emit_json, emit_table, no_one_best, say, shown, shown_parameters, shown_violations
 
 if TYPE_CHECKING:
     from hpsearch.studies import Best, Study
@@ -318,8 +318,10 @@ def export(
     if (to is None) == (optuna is None):
         raise ConfigurationError("give one of --to FILE and --optuna URL")
     if to is not None:
+        form = _export_form(to)
         with connect(server, token) as client:
-            client.study(name).export(to, "csv" if to.suffix == ".csv" else "jsonl", kind_of(kind))
+            client.study(name).export(to, form, kind_of(kind))
+        say(f"{name}: its trials are in {to}")
     elif optuna is not None:
         from hpsearch.optuna import export_study
 
@@ -484,7 +486,17 @@ def _states(names: list[str] | None) -> list[Any]:
 def _why(trial: "Trial") -> str | None:
     """What there is to say of a trial besides."""
     confirms = None if trial.confirms is None else f"confirms trial {trial.confirms}"
-    return "; ".join(filter(None, (confirms, trial.reason))) or None
+    return "; ".join(filter(None, (confirms, *shown_violations(trial.violations), trial.reason))) or None
+
+
+def _export_form(to: Path) -> str:
+    """The form of a file, by its name. Raises `InvalidInput`."""
+    from hpsearch.errors import Fault, InvalidInput
+
+    form = to.suffix.removeprefix(".").lower()
+    if form not in ("jsonl", "csv"):
+        raise InvalidInput(faults=[Fault("--to", f"must end in .jsonl or .csv, not {to.name!r}")])
+    return form
 
 
 def _all_pages(client: Any, path: str, **query: Any) -> dict[str, Any]:

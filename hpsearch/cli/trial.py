@@ -15,7 +15,7 @@ from hpsearch.cli.options import (
     TrialNumber,
     settings_of,
 )
-from hpsearch.cli.output import emit_json, say, shown
+from hpsearch.cli.output import emit_json, say, shown, shown_violations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,8 +76,8 @@ def _say_trial(trial: "Trial", artifacts: "Sequence[Artifact]") -> None:
     say(f"  attempts: {trial.attempt}" + (f", worker {trial.worker}" if trial.worker else ""))
     if trial.last_step is not None:
         say(f"  last report: step {trial.last_step}, value {shown(trial.last_value)}")
-    for text, amount in trial.violations.items():
-        say(f"  violates {text}" + ("" if amount is None else f" by {shown(amount)}"))
+    for violation in shown_violations(trial.violations):
+        say(f"  {violation}")
     files = {artifact.name: f"{artifact.size} bytes" for artifact in artifacts}
     for title, values in (("parameters", trial.parameters), ("metrics", trial.metrics), ("files", files)):
         say(f"  {title}:")

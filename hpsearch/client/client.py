@@ -1,6 +1,7 @@
 """A client of one server: typed results, the service's own errors, and the gateway that workers need."""
 
 import hashlib
+import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,9 +15,10 @@ from pydantic import TypeAdapter
 
 from hpsearch.client.studies import StudyHandle
 from hpsearch.client.transport import Transport
-from hpsearch.errors import ArtifactNotFound, ServerUnreachable, TrialNotFound
+from hpsearch.errors import ArtifactNotFound, InvalidInput, InvalidSpec, ServerUnreachable, TrialNotFound
 from hpsearch.gateway import Assignment, Registration, Terms, WorkerStatus
 from hpsearch.objectives.objective import ObjectiveInfo
+from hpsearch.plain import plain
 from hpsearch.spec import StudySpec, load_study_file
 from hpsearch.studies import Best, Page, Study
 from hpsearch.trials import Artifact, Decision, Lease, Receipt, Release, Report, Result
@@ -72,8 +74,10 @@ class Client:
         """
         if isinstance(spec, str | Path):
             spec = load_study_file(Path(spec))
-        raw = spec.model_dump(mode="json") if isinstance(spec, StudySpec) else spec
-        content = TypeAdapter(Any).dump_json(raw)
+        try:
+            content = json.dumps(plain(spec))
+        except InvalidInput as error:
+            raise InvalidSpec(faults=error.faults) from error
         response = self._transport.request("POST", "api/v1/studies", content=content, headers=JSON_HEADERS)
         return StudyHandle(self._transport, _STUDY.validate_json(response.content))
 

@@ -16,6 +16,7 @@ from hpsearch.confirmation import Confirmation
 from hpsearch.errors import Fault, InvalidInput, LeaseLost, StudyEnded, near
 from hpsearch.gateway import Assignment
 from hpsearch.insights import Front, Importances, Summary
+from hpsearch.plain import plain
 from hpsearch.studies import Best, Clone, Event, Page, Study
 from hpsearch.trials import (
     DIVERGED,
@@ -127,12 +128,13 @@ def _of(metric: str | None) -> dict[str, str]:
     return {} if metric is None else {"metric": metric}
 
 
-def _json(body: Any) -> str:
+def _told(value: Any, name: str) -> Any:
+    """What a loop measured, plain. Raises `InvalidInput`, which says what to do with a trial that diverged."""
     try:
-        return json.dumps(body, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        problem = f"must be plain values, and finite (a trial that diverged is told by `diverge()`): {error}"
-        raise InvalidInput(faults=[Fault("", problem)]) from error
+        return plain({name: value})[name]
+    except InvalidInput as error:
+        hint = "; a trial that diverged is told by `diverge()`"
+        raise InvalidInput(faults=[Fault(fault.path, fault.problem + hint) for fault in error.faults]) from error
 
 
 class StudyHandle:
@@ -157,9 +159,9 @@ class StudyHandle:
         return self._transport.request("GET", self._path(rest), wait=wait, **options).content
 
     def _post(self, rest: str, body: Any = None) -> bytes:
-        options: dict[str, Any] = (
-            {} if body is None else {"content": _json(body), "headers": {"Content-Type": "application/json"}}
-        )
+        options: dict[str, Any] = {}
+        if body is not None:
+            options = {"content": json.dumps(plain(body)), "headers": {"Content-Type": "application/json"}}
         return self._transport.request("POST", self._path(rest), **options).content
 
     # --- watched -----------------------------------------------------------------------------------------------------
@@ -344,12 +346,13 @@ class StudyHandle:
             time.sleep(ASK_AGAIN_SECONDS)
 
     def _report(self, lease: Lease, step: int, value: float, metrics: Metrics) -> Decision:
-        body = {"token": lease.token, "attempt": lease.attempt, "step": step, "value": value, "metrics": dict(metrics)}
+        told = {"step": step, "value": _told(value, "value"), "metrics": _told(metrics, "metrics")}
+        body = {"token": lease.token, "attempt": lease.attempt} | told
         answer = self._post(f"/trials/{lease.number}/report", body)
         return TypeAdapter(dict[str, Decision]).validate_json(answer)["decision"]
 
     def _release(self, lease: Lease, reason: str) -> None:
-        body = _json([asdict(Release(lease=lease, reason=reason))])
+        body = json.dumps([asdict(Release(lease=lease, reason=reason))])
         headers = {"Content-Type": "application/json"}
         answer = self._transport.request("POST", "api/v1/releases", content=body, headers=headers).content
         if _RECEIPTS.validate_json(answer) != [Receipt.ACCEPTED]:
@@ -402,8 +405,9 @@ class AskedTrial:
         name. Raises `InvalidInput` where one is missing or not searched."""
         if isinstance(value, Mapping):
             value = _in_order(value, self._study.info.spec.objective.searched)
-        told = {"values": list(value)} if isinstance(value, Sequence) else {"value": value}
-        return self._study._tell(self._lease, state="complete", **told, metrics=dict(metrics or {}))
+        measured = _told(value, "value")
+        told = {"values" if isinstance(measured, list) else "value": measured}
+        return self._study._tell(self._lease, state="complete", **told, metrics=_told(metrics or {}, "metrics"))
 
     def prune(self) -> Trial:
         """It ended early, without hope."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby
 
@@ -29,6 +30,16 @@ def check_reports(reports: Sequence[Report]) -> None:
 def check_results(results: Sequence[Result]) -> None:
     """Raises `InvalidInput` with every fault of a batch."""
     check([fault for position, result in enumerate(results) for fault in _result_faults(result, position)])
+
+
+@contextmanager
+def of_one() -> Iterator[None]:
+    """Faults of a batch of one are told as its caller knows it, without the position. Raises `InvalidInput`."""
+    try:
+        yield
+    except InvalidInput as error:
+        faults = [replace(fault, path=fault.path.removeprefix("0.")) for fault in error.faults]
+        raise InvalidInput(faults=faults) from error
 
 
 def storable(result: Result) -> Result:
@@ -89,7 +100,7 @@ def cursor_of(after: str | None, start: int) -> int:
     if after is None:
         return start
     if not (after.isascii() and after.isdigit() and len(after) <= 18):
-        raise InvalidInput(faults=[Fault("after", "must be the `next` of an earlier page")])
+        raise InvalidInput(faults=[Fault("cursor", "must be the `next` of an earlier page")])
     return int(after)
 
 

@@ -525,7 +525,8 @@ class Service:
 
     def report_one(self, report: Report) -> Decision:
         """Raises `StudyNotFound`, `TrialNotFound`, `LeaseLost`, `InvalidInput`."""
-        (decision,) = self.report([report])
+        with checks.of_one():
+            (decision,) = self.report([report])
         self.check_kept(report.lease, decision)
         return decision
 
@@ -538,7 +539,8 @@ class Service:
 
     def tell_one(self, result: Result) -> Trial:
         """Raises `StudyNotFound`, `TrialNotFound`, `LeaseLost`, `TrialFinished`, `InvalidInput`."""
-        (receipt,) = self.tell([result])
+        with checks.of_one():
+            (receipt,) = self.tell([result])
         return self.trial_told(result.lease, receipt)
 
     def trial_told(self, lease: Lease, receipt: Receipt) -> Trial:

@@ -318,12 +318,14 @@ def finish(tx: Transaction, study: LockedStudy, trial: LockedTrial, result: Resu
     values = result.values
     if result.state is TrialState.PRUNED and trial.last_value is not None:
         values = (trial.last_value,)
+    # one that went on to its end, though it was told to end before, has no reason
+    reason = result.reason or (None if result.state is TrialState.COMPLETE else trial.reason)
     study.change(
         trial,
         result.state,
         values=None if values is None else list(values),
         metrics=dict(result.metrics),
-        reason=result.reason or trial.reason,
+        reason=reason,
         pruning=trial.pruning if result.state is TrialState.PRUNED else None,
         rung=None,
         rung_value=None,

@@ -364,10 +364,16 @@ def test_an_infeasible_trial_is_no_best_and_its_row_says_why(
     trial.tell(1.0, {"weights": 101.0})
     told = connected("study", "best", study.name).output
     assert told == f"none of the 1 complete trials of {study.name} satisfies its constraints (running)\n"
+    assert "violates weights <= 100 by" in connected("study", "trials", study.name).output
     to = tmp_path / "trials.csv"
     connected("study", "export", study.name, "--to", str(to))
     (row,) = csv.DictReader(to.read_text().splitlines())
     assert json.loads(row["violations"]) == {"weights <= 100": 1.0}
+    page = tmp_path / "report.html"
+    connected("study", "report", study.name, "--to", str(page))
+    assert "<th>violates</th>" in page.read_text()
+    assert page.read_text().count("weights &lt;= 100") == 2  # beside the trial, and among what was searched
+    assert "<tr class=best>" not in page.read_text()
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
@@ -377,6 +383,12 @@ def test_export(connected: Command, study: StudyHandle, tmp_path: Path, form: st
     with to.open(newline="") as lines:
         rows: list[dict[str, Any]] = list(csv.DictReader(lines) if form == "csv" else map(json.loads, lines))
     assert [(int(row["number"]), row["state"]) for row in rows] == [(0, "complete"), (1, "complete"), (2, "failed")]
+
+
+def test_an_export_of_another_form_is_refused(connected: Command, study: StudyHandle, tmp_path: Path) -> None:
+    answer = connected("study", "export", study.name, "--to", str(tmp_path / "trials.xml"))
+    assert (answer.code, "--to: must end in .jsonl or .csv, not 'trials.xml'" in answer.complaints) == (1, True)
+    assert not list(tmp_path.glob("trials.*"))
 
 
 def test_enqueue(connected: Command, study: StudyHandle) -> None:

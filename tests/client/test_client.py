@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import hpsearch
@@ -126,6 +127,30 @@ def test_values_that_are_not_finite_are_refused_before_they_leave(client: Client
         with pytest.raises(InvalidInput, match="finite"):
             send()
     assert study.refresh().counts.running == 1
+
+
+def test_what_numpy_measures_is_told_as_it_is(client: Client) -> None:
+    study = client.create_study(loop_study(seed=np.int64(3)))
+    (waiting,) = study.enqueue({"x": np.float32(0.5)})
+    trial = study.ask()
+    assert trial is not None
+    trial.report(np.int64(1), np.float32(0.25), {"loss": np.float64(2)})
+    told = trial.tell(np.array(0.5), {"loss": np.float32(1)})
+    assert (waiting.number, told.number, told.value, told.metrics["loss"]) == (0, 0, 0.5, 1.0)
+
+
+def test_a_study_that_json_cannot_say_is_refused_where_it_is_wrong(client: Client) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        client.create_study(loop_study(budget={"trials": 3, "target": math.nan}))
+    assert [fault.path for fault in caught.value.faults] == ["budget.target"]
+
+
+def test_a_wrong_value_is_told_without_a_place_in_a_batch(client: Client) -> None:
+    trial = client.create_study(loop_study()).ask()
+    assert trial is not None
+    with pytest.raises(InvalidInput) as caught:
+        trial.tell([1, 2])
+    assert [fault.path for fault in caught.value.faults] == ["values"]
 
 
 def test_a_trial_that_diverged_is_told_so(client: Client) -> None:

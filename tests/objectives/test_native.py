@@ -269,3 +269,10 @@ def test_a_folder_that_cannot_be_written_to_is_done_without() -> None:
     names: dict[str, Any] = {}
     exec("def twice(x): return 2 * x", names)  # of no file, as little to be cached as one of a read-only installation
     assert kernels._kernel(names["twice"])(3) == 6
+
+
+@pytest.mark.parametrize("cell", NATIVE_CELLS)
+def test_who_asks_first_may_be_about_to_predict(cell: str) -> None:
+    is_usable.cache_clear()
+    with torch.inference_mode():
+        assert is_usable(cell)

@@ -148,6 +148,15 @@ def test_a_pruned_trial_ends_at_once(recorder: MakeRecorder) -> None:
     assert not trial.saved
 
 
+@pytest.mark.parametrize("several", [{}, {"repeats": 3}])
+def test_a_trial_that_has_come_to_its_end_is_not_pruned(recorder: MakeRecorder, several: dict[str, int]) -> None:
+    parameters = {**CLASSES, "max_epochs": 3, "patience": None, **several}
+    expected = recorder().run(parameters)
+    trial = recorder(decide=lambda step: Decision.PRUNE if step == 3 else Decision.CONTINUE)
+    assert trial.run(parameters) == expected
+    assert (expected.state, len(trial.reports)) == ("complete", 3)
+
+
 def test_a_lost_trial_ends_at_once_and_saves_nothing(recorder: MakeRecorder) -> None:
     trial = recorder(decide=lambda step: Decision.LOST)
     trial.run(CLASSES)

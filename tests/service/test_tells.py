@@ -168,6 +168,16 @@ def test_a_pruned_trial_keeps_why_and_its_last_value(service: Service, worker: W
     assert trial.reason == "median: at step 1 its best, 9, is worse than 1.5, the median of 2 complete trials"
 
 
+def test_a_trial_that_went_on_to_its_end_though_told_not_to_has_no_reason(service: Service, worker: Worker) -> None:
+    service.create_study(toy_study(pruner={"name": "asha", "min_resource": 1, "reduction_factor": 2}))
+    good, bad = worker.claim(2)
+    worker.report(good, 1, 1.0)
+    assert worker.report(bad, 1, 2.0) is Decision.PRUNE
+    worker.complete(bad, 0.5)
+    trial = service.get_trial("bowl", 1)
+    assert (trial.state, trial.value, trial.reason, trial.pruning) == (TrialState.COMPLETE, 0.5, None, None)
+
+
 def test_a_batch_answers_in_the_order_of_what_was_sent(service: Service, worker: Worker) -> None:
     service.create_study(toy_study(name="z"))
     service.create_study(toy_study(name="a"))

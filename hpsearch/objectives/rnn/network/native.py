@@ -121,6 +121,7 @@ def _has_index(kernel: Any) -> bool:
     return folder is not None and any(Path(folder).glob(name))
 
 
+@torch.inference_mode(False)  # a model that is loaded to predict asks within it
 @torch.enable_grad()
 def _try(cell: str) -> None:
     """Forwards and backwards, so that all is compiled."""

@@ -39,7 +39,7 @@ def train(
                 return TrialResult(state="failed", metrics=metrics, reason=_reason(metrics, context.metric, progress))
             _note(training, value, metrics["validation_loss"], context.direction, options)
         match report(progress.epoch, value, metrics):
-            case Decision.PRUNE:
+            case Decision.PRUNE if not _is_done(progress, options):  # a rung may lie at the end, where it saves nothing
                 return TrialResult(state="pruned", metrics=metrics)
             case Decision.LOST:
                 return TrialResult(state="failed", reason="the lease was lost")

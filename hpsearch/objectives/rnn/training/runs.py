@@ -168,7 +168,7 @@ class Runs:
     def _report_mean(self) -> TrialResult | None:
         metrics = self.result().metrics
         match self._context.report(len(self._done), self._value, metrics):
-            case Decision.PRUNE:
+            case Decision.PRUNE if len(self._done) < self._count:  # after the last it would save nothing
                 return TrialResult(state="pruned", metrics=metrics)
             case Decision.LOST:
                 return TrialResult(state="failed", reason="the lease was lost")
