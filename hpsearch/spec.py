@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -649,7 +650,11 @@ def _study_fault(details: ErrorDetails) -> Fault:
         tag_at += 1  # of a pruner within a pruner
     if head == "space" and len(location) > 3 and location[2] == "prior":
         model = Prior
-    return fault_of(details, location, model)
+    fault = fault_of(details, location, model)
+    if head in ("sampler", "pruner") and len(location) == 1 and isinstance(details["input"], str):
+        name = near(details["input"], _VARIANTS[head])  # the name alone
+        return replace(fault, suggestion=None if name is None else f"{{name: {name}}}")
+    return fault
 
 
 def fault_of(

@@ -162,6 +162,8 @@ def test_a_wrong_parameter_is_told_what_would_be_right(parameter: dict[str, Any]
         ({"space": {"0x": {"type": "float", "low": 0, "high": 1}}}, "space.0x", "starts with a letter or '_'", None),
         ({"constraints": "x < 1"}, "constraints", "must be a list", None),
         ({"name": 5}, "name", "must be a text, not 5", None),
+        ({"sampler": "tpe"}, "sampler", "must be an object", "{name: tpe}"),
+        ({"pruner": "midian"}, "pruner", "must be an object", "{name: median}"),
     ],
 )
 def test_what_is_wrong_is_told_in_the_words_of_a_study_file(

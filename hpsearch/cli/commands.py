@@ -49,11 +49,13 @@ def run(
     objective: Objectives = None,
     keep_serving: Annotated[bool, typer.Option(help="Go on serving when the study has ended, until Ctrl-C.")] = False,
 ) -> None:
-    """Run a study on this machine: server, workers, progress, and the best trials at the end."""
+    """Run a study on this machine: server, workers, progress, and the best trials at the end. Exit code 1 where no
+    trial is complete then."""
     from hpsearch.cli.run import run_study
 
     settings = settings_of(home=home, port=port, data=data)
-    run_study(file, settings, slots=slots, keep_serving=keep_serving, objectives=objective or ())
+    if not run_study(file, settings, slots=slots, keep_serving=keep_serving, objectives=objective or ()):
+        raise typer.Exit(1)
 
 
 @app.command()

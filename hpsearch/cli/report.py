@@ -12,7 +12,17 @@ from hpsearch.cli.plot import plotly
 from hpsearch.client import Client, StudyHandle
 from hpsearch.confirmation import Confirmation
 from hpsearch.insights import Front, Summary
-from hpsearch.parameters import FloatParameter, IntParameter, SpaceParameter, listed_values
+from hpsearch.parameters import (
+    Condition,
+    FloatParameter,
+    IntParameter,
+    Prior,
+    Range,
+    SpaceParameter,
+    Value,
+    listed_values,
+)
+from hpsearch.priors import good_values, prior_of
 from hpsearch.spec import ObjectiveSpec
 from hpsearch.studies import Study
 from hpsearch.trials import Trial
@@ -181,7 +191,7 @@ def _endings(summary: Summary) -> str:
 
 def _searched(study: Study) -> Iterator[str]:
     spec = study.spec
-    yield page.table(["parameter", "type", "values"], [_range(name, item) for name, item in spec.space.items()])
+    yield _space(spec.space)
     settings: list[list[object]] = [[name, _short(value)] for name, value in spec.objective.settings.items()]
     if settings:
         yield "<h3>The same in every trial</h3>" + page.table(["", ""], settings)
@@ -199,6 +209,37 @@ def _searched(study: Study) -> Iterator[str]:
         ["seed", spec.seed],
     ]
     yield "<h3>How</h3>" + page.table(["", ""], rows)
+
+
+def _space(space: Mapping[str, SpaceParameter]) -> str:
+    """The parameters; when they are there and what is believed of them, where a study says such."""
+    columns, rows = ["parameter", "type", "values"], [_range(name, item) for name, item in space.items()]
+    conditions = [
+        ", ".join(f"{name}: {_condition(condition)}" for name, condition in (item.when or {}).items())
+        for item in space.values()
+    ]
+    beliefs = ["" if (prior := prior_of(item)) is None else _belief(prior) for item in space.values()]
+    for column, cells in (("only with", conditions), ("believed good", beliefs)):
+        if any(cells):
+            columns.append(column)
+            rows = [[*row, cell] for row, cell in zip(rows, cells, strict=True)]
+    return page.table(columns, rows)
+
+
+def _condition(condition: Condition) -> str:
+    if isinstance(condition, Range):
+        return _between(condition.min, condition.max)
+    return " or ".join(map(shown, condition if isinstance(condition, tuple) else (condition,)))
+
+
+def _belief(prior: Prior) -> str:
+    return " or ".join(map(shown, good_values(prior))) or _between(prior.min, prior.max)
+
+
+def _between(low: Value, high: Value) -> str:
+    if low is None or high is None:
+        return f"up to {shown(high)}" if low is None else f"from {shown(low)}"
+    return f"{shown(low)} … {shown(high)}"
 
 
 def _metrics(objective: ObjectiveSpec) -> list[object]:

@@ -34,8 +34,9 @@ HAND_BACK_SECONDS = 15.0
 
 def run_study(
     file: Path, settings: Settings, *, slots: int | None, keep_serving: bool, objectives: Sequence[str] = ()
-) -> None:
-    """Run a study to its end, or go on with it where an earlier run stopped. Ctrl-C hands the trials back."""
+) -> bool:
+    """Run a study to its end, or go on with it where an earlier run stopped. Ctrl-C hands the trials back. Returns
+    whether any trial is complete."""
     raw = load_study_file(file)
     infos = published_by(objectives, raw)
     spec = with_narrowed_range(_checked(raw, infos), (file.absolute().parent, *settings.data_roots), say)
@@ -63,6 +64,7 @@ def run_study(
             say(f"serving on {url} until Ctrl-C")
             while True:  # not signal.pause: a Ctrl-C just before it would wait for the next one
                 time.sleep(0.5)
+        return study.info.counts.complete > 0
 
 
 def _checked(raw: Any, own: Sequence[ObjectiveInfo]) -> StudySpec:

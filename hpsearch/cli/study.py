@@ -196,11 +196,13 @@ def trials(
         if as_json:
             emit_json(_all_pages(client, f"studies/{name}/trials", state=state or [], kind=kind_of(kind).value))
             return
+        objective = client.study(name).info.spec.objective
+        metrics = list(objective.searched) if objective.has_several else ["value"]
         rows = [
             [
                 item.number,
                 item.state,
-                item.value,
+                *(item.values or [None] * len(metrics)),
                 item.last_step,
                 None if item.pruning is None or item.pruning.rank is None else f"{item.pruning.rank}/{item.pruning.of}",
                 shown_parameters(item.parameters),
@@ -208,7 +210,7 @@ def trials(
             ]
             for item in client.study(name).trials(*_states(state), kind=kind_of(kind))
         ]
-        emit_table(["trial", "state", "value", "step", "rank", "parameters", "reason"], rows)
+        emit_table(["trial", "state", *metrics, "step", "rank", "parameters", "reason"], rows)
 
 
 @app.command()

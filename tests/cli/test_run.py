@@ -72,7 +72,7 @@ def test_a_study_of_several_metrics_ends_with_its_front(shell: Shell, tmp_path: 
 
 def test_a_study_whose_trials_failed_says_why(shell: Shell, tmp_path: Path) -> None:
     process = shell.run(*running(write_study(tmp_path, 2, QUICK | {"dataset": "nothing.npz"})), seconds=120)
-    assert process.returncode == 0, process.stdout + process.stderr
+    assert process.returncode == 1, process.stdout + process.stderr
     assert "there is no best trial: no trial is complete\n" in process.stdout
     assert "2 failed: " in process.stdout
     assert "there is no file 'nothing.npz'" in process.stdout

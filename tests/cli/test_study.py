@@ -260,6 +260,38 @@ def test_a_report_of_a_study_that_has_hardly_begun(connected: Command, client: C
     assert "No trial is complete yet." in to.read_text(encoding="utf-8")
 
 
+def test_a_report_says_when_a_parameter_is_there_and_what_is_believed(
+    connected: Command, client: Client, tmp_path: Path
+) -> None:
+    space = {
+        "cell": {"type": "categorical", "choices": ["lstm", "gru", "rnn"], "prior": {"value": ["lstm", "gru"]}},
+        "bias": {"type": "float", "low": 0, "high": 2, "when": {"cell": "lstm"}, "prior": {"value": 1.0}},
+        "layers": {"type": "int", "low": 1, "high": 4, "prior": {"min": 2}},
+        "rest": {"type": "int", "low": 1, "high": 4, "when": {"layers": {"min": 2, "max": 3}, "cell": ["gru", "rnn"]}},
+    }
+    study = client.create_study(loop_study(name=f"bowl-{uuid.uuid4().hex}", space=space))
+    to = tmp_path / "report.html"
+    assert connected("study", "report", study.name, "--to", str(to)).code == 0
+    searched = to.read_text(encoding="utf-8").split("<h2>Searched</h2>")[1].split("</table>")[0]
+    rows = [re.findall(r"<t[dh][^>]*>([^<]*)", row) for row in searched.split("<tr")[1:]]
+    assert [[row[0], *row[-2:]] for row in rows] == [
+        ["parameter", "only with", "believed good"],
+        ["cell", "", "lstm or gru"],
+        ["bias", "cell: lstm", "1"],
+        ["layers", "", "from 2"],
+        ["rest", "layers: 2 … 3, cell: gru or rnn", ""],
+    ]
+
+
+def test_trials_are_listed_with_the_value_of_each_metric(connected: Command, client: Client) -> None:
+    study = several(client, lambda x, y: (0.25, 0.5), trials=1)
+    assert study.ask() is not None
+    heads, first, running = (line.split("\t") for line in connected("study", "trials", study.name).output.splitlines())
+    assert heads[:4] == ["trial", "state", "accuracy", "size"]
+    assert first[:4] == ["0", "complete", "0.25", "0.5"]
+    assert running[:4] == ["1", "running", "-", "-"]
+
+
 def several(client: Client, tell: Callable[[float, float], tuple[float, float]], trials: int = 40) -> StudyHandle:
     """A study of accuracy and size on the server, with so many trials told from `x` and `y`."""
     unit = {"type": "float", "low": 0.0, "high": 1.0}
