@@ -82,8 +82,8 @@ def observation(
         ({"earlier": ["a", "b", "a"]}, "earlier.2", "'a' is there already"),
         ({"earlier": ["bowl"]}, "earlier.0", "this study itself"),
         ({"earlier": ["a b"]}, "earlier.0", "may hold letters"),
-        ({"earlier": [3]}, "earlier.0", "string"),
-        ({"earlier": "a"}, "earlier", "tuple"),
+        ({"earlier": [3]}, "earlier.0", "must be a text"),
+        ({"earlier": "a"}, "earlier", "must be a list"),
         ({"earlier": [f"s{number}" for number in range(11)]}, "earlier", "at most 10"),
         (
             {"earlier": ["a"], "sampler": {"name": "gp"}},
