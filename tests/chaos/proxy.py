@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 ENDS = (asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError)
 """What a broken connection raises."""
+SETTLING_ROUNDS = 10
+"""Of the event loop: a connection takes some from being accepted until a task serves it, and a closed one until its
+transport is let go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +85,19 @@ class Proxy:
         self.port = server.sockets[0].getsockname()[1]
         self._listening.set()
         self._loop.run_forever()
+        self._loop.remove_reader(server.sockets[0])  # nobody more is accepted: asyncio cannot close a server meanwhile
+        self._settle()
         server.close()
-        while tasks := asyncio.all_tasks(self._loop):  # who had just been accepted is served meanwhile, and cut then
+        if tasks := asyncio.all_tasks(self._loop):
             for task in tasks:
                 task.cancel()
             self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        self._loop.run_until_complete(asyncio.sleep(0))  # transports that were closed are let go
+        self._settle()  # transports that were closed are let go
         self._loop.close()
+
+    def _settle(self) -> None:
+        for _ in range(SETTLING_ROUNDS):
+            self._loop.run_until_complete(asyncio.sleep(0))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One worker's connection: an answer a request, until either side has enough."""
@@ -100,7 +109,7 @@ class Proxy:
                     return
                 writer.write(answer)
                 await writer.drain()
-        except ENDS:
+        except (*ENDS, asyncio.CancelledError):  # at the proxy's end; asyncio would log it
             return
         finally:
             writer.close()
