@@ -2,9 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.cli.output import emit_table, say, shown
+from hpsearch.cli.output import chief_tests, emit_table, say, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hpsearch.confirmation import Confirmation, Spread
     from hpsearch.studies import Study
 
@@ -14,7 +16,7 @@ def say_confirmation(found: "Confirmation", study: "Study") -> None:
     if not found.configurations:
         return
     say(f"on fresh seeds ({how_many(found)}):")
-    emit_table(*table_of(found, study))
+    emit_table(*table_of(found, study, chief_tests(found.metric, _tests(found))))
     if told := in_words(found, study):
         say(told)
 
@@ -40,9 +42,11 @@ def in_words(found: "Confirmation", study: "Study") -> str | None:
     )
 
 
-def table_of(found: "Confirmation", study: "Study") -> tuple[list[str], list[list[Any]]]:
-    """Columns, and a row a configuration, by rank."""
-    tests = sorted({name for item in found.configurations for name in item.metrics})
+def table_of(
+    found: "Confirmation", study: "Study", tests: "Sequence[str] | None" = None
+) -> tuple[list[str], list[list[Any]]]:
+    """Columns, and a row a configuration, by rank; with these metrics of test splits, or all."""
+    tests = _tests(found) if tests is None else tests
     rows: list[list[Any]] = [
         [
             item.rank,
@@ -62,6 +66,10 @@ def table_of(found: "Confirmation", study: "Study") -> tuple[list[str], list[lis
     violating = ["violating"] if study.spec.constraints else []
     columns = ["rank", "trial", found.metric, "n", "failed", *violating, "searched", "optimism", "p"]
     return [*columns, *tests, *study.spec.space], rows
+
+
+def _tests(found: "Confirmation") -> list[str]:
+    return sorted({name for item in found.configurations for name in item.metrics})
 
 
 def _of(spread: "Spread | None") -> str | None:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -45,6 +45,13 @@ def shown(value: Any) -> str:
     if isinstance(value, datetime):
         return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     return str(value)
+
+
+def chief_tests(metric: str, names: Iterable[str]) -> list[str]:
+    """Of what was measured on test splits what a terminal has room for: the searched metric's own and the loss; all of
+    it where neither is there."""
+    tests = sorted({name for name in names if name.startswith("test_")})
+    return [name for name in tests if name in (f"test_{metric.removeprefix('validation_')}", "test_loss")] or tests
 
 
 def shown_violations(violations: Mapping[str, float | None]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from hpsearch.cli.confirmation import say_confirmation
 from hpsearch.cli.lr_range import with_narrowed_range
-from hpsearch.cli.output import emit_table, say, shown
+from hpsearch.cli.output import chief_tests, emit_table, say, shown
 from hpsearch.cli.own import known_with, published_by
 from hpsearch.cli.processes import Child, ChildDied, running_server, wait_for_server
 from hpsearch.cli.progress import follow
@@ -183,7 +183,7 @@ def _show_best(info: Study, trials: list[Trial]) -> None:
         )
         say(f"there is no best trial: {many}")
         return
-    tests = sorted({name for trial in best for name in trial.metrics if name.startswith("test_")})
+    tests = chief_tests(str(info.spec.objective.metric), (name for trial in best for name in trial.metrics))
     names = list(info.spec.space)
     rows: list[list[Any]] = [
         [
