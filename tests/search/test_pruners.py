@@ -24,7 +24,7 @@ from hpsearch.pruner_spec import (
     ThresholdPruner,
     WilcoxonPruner,
 )
-from hpsearch.search.pruners import Standing, Verdict, bracket_of, brackets, is_rung, judge, judged_steps, looks_at
+from hpsearch.search.pruners import Standing, Verdict, bracket_of, brackets, judge, judged_steps, looks_at, rungs
 from hpsearch.search.pruners.wilcoxon import p_value, taken_apart
 from hpsearch.trials import Pruning, TrialState
 
@@ -79,7 +79,7 @@ def test_none_never_prunes() -> None:
 
 
 def test_rungs_are_powers_of_the_reduction_factor() -> None:
-    assert [step for step in range(60) if is_rung(2, 3, None, step)] == [2, 6, 18, 54]
+    assert [step for step in range(60) if step in rungs(2, 3, None)] == [2, 6, 18, 54]
     assert [step for step in range(60) if looks_at(ASHAPruner(min_resource=2, max_resource=18), 0, step)] == [2, 6]
 
 
@@ -167,9 +167,9 @@ def test_hyperbands_brackets_have_their_shares_in_every_run_of_trials() -> None:
 def test_a_bracket_begins_later_and_holds_its_own_trials_against_each_other() -> None:
     pruner = HyperbandPruner(max_resource=9)
     members = {bracket: [n for n in range(60) if bracket_of(pruner, n) == bracket] for bracket in range(3)}
-    for bracket, rungs in ((0, [1, 3]), (1, [3]), (2, [])):
+    for bracket, steps in ((0, [1, 3]), (1, [3]), (2, [])):
         number = members[bracket][0]
-        assert [step for step in range(1, 30) if looks_at(pruner, number, step)] == rungs
+        assert [step for step in range(1, 30) if looks_at(pruner, number, step)] == steps
     # the trial is the worst of its bracket, and better than all of the other one
     mine, *peers = members[1][:4]
     trials = {n: {3: 0.1} for n in peers} | {mine: {3: 0.2}} | {n: {3: 0.9} for n in members[0]}

@@ -17,7 +17,7 @@ from hpsearch.pruner_spec import (
     WilcoxonPruner,
 )
 from hpsearch.search.pruners import halving, patient, percentile, threshold, wilcoxon
-from hpsearch.search.pruners.halving import bracket_of, brackets, going_on, is_rung
+from hpsearch.search.pruners.halving import bracket_of, brackets, going_on, rungs
 from hpsearch.search.pruners.standing import Record, Standing, Verdict
 from hpsearch.spec import Direction
 
@@ -28,10 +28,10 @@ __all__ = [
     "bracket_of",
     "brackets",
     "going_on",
-    "is_rung",
     "judge",
     "judged_steps",
     "looks_at",
+    "rungs",
 ]
 
 
@@ -42,11 +42,8 @@ def looks_at(pruner: AnyPruner, number: int, step: int) -> bool:
             return False
         case MedianPruner() | PercentilePruner() | ThresholdPruner():
             return step > pruner.warmup_steps and (step - pruner.warmup_steps - 1) % pruner.interval_steps == 0
-        case ASHAPruner():
-            return is_rung(pruner.min_resource, pruner.reduction_factor, pruner.max_resource, step)
-        case HyperbandPruner():
-            first = halving.first_rung(pruner, bracket_of(pruner, number))
-            return is_rung(first, pruner.reduction_factor, pruner.max_resource, step)
+        case ASHAPruner() | HyperbandPruner():
+            return step in _rungs_of(pruner, number)
         case PatientPruner():
             return pruner.pruner is None or looks_at(pruner.pruner, number, step)
         case WilcoxonPruner():
@@ -58,13 +55,19 @@ def judged_steps(pruner: AnyPruner, number: int) -> tuple[int, ...] | None:
     match pruner:
         case NoPruner():
             return ()
-        case ASHAPruner():
-            return halving.rungs(pruner.min_resource, pruner.reduction_factor, pruner.max_resource)
-        case HyperbandPruner():
-            first = halving.first_rung(pruner, bracket_of(pruner, number))
-            return halving.rungs(first, pruner.reduction_factor, pruner.max_resource)
+        case ASHAPruner() | HyperbandPruner():
+            return _rungs_of(pruner, number)
         case _:
             return None
+
+
+def _rungs_of(pruner: ASHAPruner | HyperbandPruner, number: int) -> tuple[int, ...]:
+    """The rungs that a trial comes to."""
+    if isinstance(pruner, ASHAPruner):
+        first = pruner.min_resource
+    else:
+        first = halving.first_rung(pruner, bracket_of(pruner, number))
+    return rungs(first, pruner.reduction_factor, pruner.max_resource)
 
 
 def judge(pruner: AnyPruner, direction: Direction, standing: Standing, record: Record) -> Verdict | None:

@@ -14,19 +14,10 @@ LAST_STEP = 2**53
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
-def is_rung(first: int, factor: int, end: int | None, step: int) -> bool:
-    """Whether a step is `first` times a power of the factor, and before the end."""
-    if end is not None and step >= end:
-        return False
-    rung = first
-    while rung < step:
-        rung *= factor
-    return rung == step
-
-
 @lru_cache(maxsize=1024)
 def rungs(first: int, factor: int, end: int | None) -> tuple[int, ...]:
-    """Every step that `is_rung`, up to the last that can be reported."""
+    """Every step that is `first` times a power of the factor, before the end and up to the last that can be
+    reported."""
     end = LAST_STEP if end is None else min(end, LAST_STEP)
     found = []
     while first < end:
