@@ -50,10 +50,11 @@ def suggest(history: History, fixed: Sequence[Parameters], model: gp.Model = gp.
     return suggestions
 
 
-def begins_quasi_randomly(spec: StudySpec) -> bool:
-    """Whether a study's first trials are drawn from a sequence: see `quasi_random.import_ahead`."""
+def import_ahead(spec: StudySpec) -> None:
+    """Have what a study's first draw needs imported, where that takes long: see `quasi_random.import_ahead`."""
     sampler = sampler_of(spec)
-    return isinstance(sampler, QMCSampler) or getattr(sampler, "startup", None) == "quasi_random"
+    if isinstance(sampler, QMCSampler) or getattr(sampler, "startup", None) == "quasi_random":
+        quasi_random.import_ahead()
 
 
 def _alike(fixed: Sequence[Parameters]) -> int:

@@ -34,10 +34,9 @@ from hpsearch.errors import (
 from hpsearch.gateway import Assignment, Registration, Terms, WorkerStatus
 from hpsearch.objectives.check import study_faults, with_declared_space, with_declared_steps
 from hpsearch.objectives.objective import ObjectiveInfo
-from hpsearch.search import quasi_random
+from hpsearch.search import quasi_random, samplers
 from hpsearch.search.distributions import configuration_faults
 from hpsearch.search.feasible import check_satisfiable
-from hpsearch.search.samplers import begins_quasi_randomly
 from hpsearch.service import checks, cloning, confirmations, extending, leased, life, publishing
 from hpsearch.service.ahead import Ahead
 from hpsearch.service.claims import Claim, Claims, Later
@@ -189,8 +188,7 @@ class Service:
         spec = parse_study(raw, study_faults(raw, known))
         check_satisfiable(spec)
         found = self._found_earlier(spec)
-        if begins_quasi_randomly(spec):
-            quasi_random.import_ahead()
+        samplers.import_ahead(spec)
         try:
             with self._database.write() as tx:
                 study = studies.create(tx, spec)
@@ -288,8 +286,7 @@ class Service:
         spec = parse_study(described, faults)
         known_before = self._found_earlier(spec, kept)
         clone = cloning.Cloning(source, spec, info, self._all_trials(source), known_before, counted=counted)
-        if begins_quasi_randomly(spec):
-            quasi_random.import_ahead()
+        samplers.import_ahead(spec)
         try:
             with self._database.write() as tx:
                 return clone.make(tx)
