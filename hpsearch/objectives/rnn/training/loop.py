@@ -58,8 +58,8 @@ def refit(training: Training, epochs: int, options: Mapping[str, Any], save: Sav
     progress, clock = training.progress, _Clock(options["checkpoint_seconds"], save)
     while progress.step or progress.epoch < epochs:
         metrics = training.run_epoch(clock.within_epoch)
-        if not all(map(math.isfinite, metrics.values())):
-            name = next(name for name, value in metrics.items() if not math.isfinite(value))
+        name = next((name for name, value in metrics.items() if not math.isfinite(value)), None)
+        if name is not None:
             reason = f"diverged: {name} is {metrics[name]} in epoch {progress.epoch} of the refit"
             return TrialResult(state="failed", metrics=metrics, reason=reason)
         _note_plateau(progress, metrics["train_loss"], "minimize", options)
