@@ -52,7 +52,7 @@ def importances(table: Table, method: Method) -> Importances:
             if method == "ped_anova":
                 found = ped_anova.importances(dimensions, points, losses, int(complete.sum()))
             else:
-                forest = fanova.Forest(dimensions, points, _fenced(losses), table.spec.seed)
+                forest = fanova.Forest(dimensions, points, _standard(losses), table.spec.seed)
                 found = forest.importances() if method == "fanova" else forest.shapley_effects()
                 together = forest.interactions(found) if method == "fanova" else []
     still = [Importance(parameter=dimension.name, importance=0.0) for dimension in table.dimensions if dimension.single]
@@ -102,6 +102,14 @@ def _nothing_to_say(scored: Scored, losses: Floats, dimensions: list[Dimension])
     if losses.min() == losses.max():
         return "all trials have the same value"
     return None
+
+
+def _standard(losses: Floats) -> Floats:
+    """Losses without what is far out, of mean 0 and up to 1 in size, which changes no share of the variance: squares of
+    what is huge, tiny or far from 0 would lose what tells trials apart."""
+    fenced = _fenced(losses / np.abs(losses).max())
+    centred = fenced - fenced.mean()
+    return np.asarray(centred / np.abs(centred).max())
 
 
 def _fenced(losses: Floats) -> Floats:

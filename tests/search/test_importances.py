@@ -108,6 +108,15 @@ def test_fanova_gives_the_shares_that_calculus_does() -> None:
     assert together.importance == pytest.approx(4 / 144 / total, abs=0.03)
 
 
+@pytest.mark.parametrize(("factor", "offset"), [(1.0, 1e9), (1e307, -5e307), (1e-200, 0.0)])
+@pytest.mark.parametrize("method", METHODS)
+def test_shares_do_not_hang_on_where_values_lie(method: Method, factor: float, offset: float) -> None:
+    space = {"a": UNIT, "b": UNIT, "c": UNIT}
+    plain = importances.importances(table_of(space, linear), method)
+    moved = importances.importances(table_of(space, lambda given: factor * linear(given) + offset), method)
+    assert shares(moved) == pytest.approx(shares(plain), abs=0.01)
+
+
 def test_an_interaction_without_any_effect_alone_is_found() -> None:
     """Exclusive or: neither says anything alone. Shapley parts it evenly."""
     table = table_of(dict.fromkeys("abc", UNIT), lambda x: float((x["a"] > 0.5) != (x["b"] > 0.5)), 300)
