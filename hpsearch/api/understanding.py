@@ -104,13 +104,17 @@ async def plot(
         str, Query(description="figure: a Plotly figure (data, layout); data: the numbers in it.")
     ] = "figure",
     metric: Metric = None,
+    method: Annotated[
+        str | None,
+        Query(description=f"By what parameters are important: one of {', '.join(METHODS)}; the first without."),
+    ] = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """A figure as JSON that Plotly draws in any language, with an `ETag`. Of a large study the best trials and an even
     sample of the others are shown; the figure says so. What users wrote stands in it as text, never as markup."""
 
     def find() -> tuple[int | None, bytes]:
-        found = service.understanding.figure(study, kind, parameter or (), form, metric)
+        found = service.understanding.figure(study, kind, parameter or (), form, metric, method)
         return found.revision if found.keeps else None, _JSON.dump_json(found.content)
 
     follows = kind.replace("-", "_") in KINDS and KINDS[kind.replace("-", "_")].follows_reports

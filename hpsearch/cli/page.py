@@ -60,7 +60,13 @@ function coloured(figure) {
 function draw() {
   for (const element of document.querySelectorAll('.figure')) {
     const figure = JSON.parse(document.getElementById(element.dataset.figure).textContent);
-    Plotly.react(element, figure.data, coloured(figure), {responsive: true, displaylogo: false, displayModeBar: false});
+    const options = {responsive: true, displaylogo: false, displayModeBar: false};
+    const failed = error => { element.textContent = `This figure cannot be drawn: ${error}`; };
+    try {
+      Plotly.react(element, figure.data, coloured(figure), options).catch(failed);
+    } catch (error) {
+      failed(error);  // and the others are drawn all the same
+    }
   }
 }
 dark.addEventListener('change', draw);

@@ -11,6 +11,7 @@ from hpsearch.cli.output import shown, shown_parameters
 from hpsearch.cli.plot import plotly
 from hpsearch.client import Client, StudyHandle
 from hpsearch.confirmation import Confirmation
+from hpsearch.errors import InvalidInput
 from hpsearch.insights import Front, Summary
 from hpsearch.parameters import (
     Condition,
@@ -31,6 +32,7 @@ MATTERED = ("slices", "contour", "parallel_coordinates", "ranks")
 WENT = ("history", "learning_curves", "edf", "timeline")
 OF_FRONT = ("pareto", "hypervolume")
 MOST_TEXT = 300
+MOST_INTERACTIONS, LEAST_INTERACTION = 3, 0.01
 MOST_ON_FRONT = 20
 """Trials of a front in its table."""
 
@@ -173,6 +175,22 @@ def _mattered(study: StudyHandle) -> Iterator[str]:
         )
         name = "importances" if len(metrics) == 1 else f"importances-{place}"
         yield page.figure(name, study.figure("importances", metric=metric))
+        yield _together(study, metric)
+
+
+def _together(study: StudyHandle, metric: str) -> str:
+    """Which pairs mattered, where the server has scikit-learn and so can tell."""
+    try:
+        found = study.importances("fanova", metric)
+    except InvalidInput:
+        return ""
+    pairs = [
+        f"{' with '.join(item.parameters)} {item.importance:.0%}"
+        for item in found.interactions[:MOST_INTERACTIONS]
+        if item.importance >= LEAST_INTERACTION
+    ]
+    told = f"together, beyond what each does alone: {', '.join(pairs)}" if pairs else "no two more than each alone"
+    return page.paragraph(f"Of the variance (fANOVA), {told}.", "soft")
 
 
 def _drawn(figures: Mapping[str, Mapping[str, Any]], kinds: tuple[str, ...]) -> Iterator[str]:

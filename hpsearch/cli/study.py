@@ -247,6 +247,10 @@ def plot(
         list[str] | None, typer.Option(help="A parameter to show; repeat. The most important ones without.")
     ] = None,
     metric: MetricName = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="By what parameters are important: ped_anova, fanova (with interactions), shapley."),
+    ] = None,
     server: ServerUrl = None,
     token: Token = None,
 ) -> None:
@@ -256,7 +260,7 @@ def plot(
 
     form_of(to)
     with connect(server, token) as client:
-        figure = client.study(name).figure(kind, *(parameter or ()), metric=metric)
+        figure = client.study(name).figure(kind, *(parameter or ()), metric=metric, method=method)
     write_figure(figure, to)
     say(f"{name}: {kind} is in {to}")
 

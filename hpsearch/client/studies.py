@@ -262,11 +262,19 @@ class StudyHandle:
         query = {"weight": [f"{metric}:{weight!r}" for metric, weight in (weights or {}).items()]}
         return _FRONT.validate_json(self._get("/pareto", params=query))
 
-    def figure(self, kind: str, *parameters: str, form: str = "figure", metric: str | None = None) -> dict[str, Any]:
+    def figure(
+        self,
+        kind: str,
+        *parameters: str,
+        form: str = "figure",
+        metric: str | None = None,
+        method: str | None = None,
+    ) -> dict[str, Any]:
         """A Plotly figure of it as JSON: `plotly.graph_objects.Figure(study.figure("history"))`; with the form "data"
-        the numbers in it. It is of a metric, the first one that is searched where none is named. Raises `InvalidInput`
-        with the known kinds."""
+        the numbers in it. It is of a metric, the first one that is searched where none is named, and parameters are
+        important by a method, `ped_anova` where none is named. Raises `InvalidInput` with the known kinds."""
         query = {"parameter": list(parameters), "form": form} | _of(metric)
+        query |= {} if method is None else {"method": method}
         content = self._get(f"/plots/{quote(kind, safe='')}", params=query)
         return TypeAdapter(dict[str, Any]).validate_json(content)
 

@@ -23,6 +23,8 @@ CELLS = 32
 """Of a contour, each way."""
 NEIGHBOURS = 12
 MOST_PAIRED, MOST_PAIR_POINTS = 4, 600
+MOST_INTERACTIONS = 5
+"""Pairs of parameters beside their importances, the strongest ones."""
 MOST_LINES, BEST_LINES = 1000, 200
 _COLUMNS = 3
 _ABSENT = -0.06
@@ -124,7 +126,8 @@ def _surface(dimensions: Sequence[Dimension], points: Floats, values: Floats) ->
     count = min(NEIGHBOURS, len(values))
     nearest = np.argpartition(distances, count - 1, axis=1)[:, :count]
     weights = 1 / (np.take_along_axis(distances, nearest, axis=1) + 1e-4)
-    found = (weights * values[nearest]).sum(axis=1) / weights.sum(axis=1)
+    means = (weights * values[nearest]).sum(axis=1) / weights.sum(axis=1)
+    found = np.clip(means, values.min(), values.max())  # rounding would make a landscape of what is flat
     grid = found.reshape(len(shares[1]), len(shares[0]))
     return {
         "x": numbers(_at(dimensions[0], shares[0])),
@@ -263,7 +266,7 @@ def draw_parallel(data: Data) -> style.Figure:
 
 
 def importances_data(look: Look) -> Data:
-    """How much each parameter mattered, by PED-ANOVA."""
+    """How much each parameter mattered, and pairs beyond what each does alone, where the method tells."""
     found = look.importances()
     return {
         "metric": look.metric,
@@ -271,6 +274,10 @@ def importances_data(look: Look) -> Data:
         "method": found.method,
         "parameters": [item.parameter for item in found.importances],
         "importances": [item.importance for item in found.importances],
+        "interactions": [
+            {"parameters": list(item.parameters), "importance": item.importance}
+            for item in found.interactions[:MOST_INTERACTIONS]
+        ],
         "note": found.note or f"{found.method}, {found.used} of {found.of} trials",
     }
 
@@ -278,11 +285,14 @@ def importances_data(look: Look) -> Data:
 def draw_importances(data: Data) -> style.Figure:
     if not data["parameters"]:
         return style.nothing("Importances", data["note"])
-    shown_ones = list(zip(data["parameters"], data["importances"], strict=True))[: 2 * MOST_PARAMETERS]
+    alone = list(zip(data["parameters"], data["importances"], strict=True))[: 2 * MOST_PARAMETERS]
+    pairs = [(" with ".join(item["parameters"]), item["importance"]) for item in data["interactions"]]
+    shown_ones = [*alone, *pairs]
     places = list(range(len(shown_ones)))
     bar: dict[str, Any] = {"type": "bar", "orientation": "h", "x": [value for _, value in shown_ones], "y": places}
     bar |= {"text": [f"{value:.3f}" for _, value in shown_ones], "textposition": "outside", "cliponaxis": False}
-    bar |= {"marker": {"color": style.BLUE}, "hoverinfo": "skip"}
+    colours = [style.BLUE] * len(alone) + [style.ORANGE] * len(pairs)
+    bar |= {"marker": {"color": colours}, "hoverinfo": "skip"}
     y = {"tickvals": places, "ticktext": [style.text(name, 40) for name, _ in shown_ones], "autorange": "reversed"}
     of = f" for {style.text(data['metric'], 40)}" if data["is_one_of_several"] else ""
     x = {"title": {"text": f"importance{of}"}, "rangemode": "tozero"}

@@ -133,18 +133,26 @@ class Understanding:
         )
 
     def figure(
-        self, name: str, kind: str, parameters: Sequence[str] = (), form: str = "figure", metric: str | None = None
+        self,
+        name: str,
+        kind: str,
+        parameters: Sequence[str] = (),
+        form: str = "figure",
+        metric: str | None = None,
+        method: str | None = None,
     ) -> Drawing:
         """A figure of a study: a Plotly figure, or (`form` is "data") the numbers in it.
 
         `parameters` are those to show, the most important ones where none is named; `metric` is the one to look at, the
-        first where none is named. Raises `StudyNotFound`, `InvalidInput` with the near name for an unknown kind, form,
-        parameter or metric, and for a metric of which there is no such figure.
+        first where none is named; `method` says by what parameters are important, PED-ANOVA where none is named. Raises
+        `StudyNotFound`, `InvalidInput` with the near name for an unknown kind, form, parameter, metric or method, and
+        for a metric or a method by which there is no such figure.
         """
         kind = kind.replace("-", "_")
-        faults = [*_unknown("kind", kind, KINDS), *_unknown("form", form, FORMS)]
+        faults = [*_unknown("kind", kind, KINDS), *_unknown("form", form, FORMS)] or _method_faults(kind, method)
         if faults:
             raise InvalidInput(faults=faults)
+        by = method or METHODS[0]
         study = self._find(name)
         wanted = _metric_of(study, metric, kind)
         table = self._tables.table(study).of(wanted)
@@ -152,13 +160,15 @@ class Understanding:
         look = Look(
             table=table,
             parameters=tuple(parameters),
-            importances=lambda: self.importances(name, metric=wanted),
+            importances=lambda: self.importances(name, by, wanted),
             curves=lambda numbers: self._curves(study, numbers),
         )
         # what follows reports is old as soon as it is drawn, unless the study has ended
         keeps = study.state.has_ended or not KINDS[kind].follows_reports
         data = (
-            self._answers.get((study.id, kind, wanted, *parameters), table.revision, lambda: KINDS[kind].data(look))
+            self._answers.get(
+                (study.id, "figure", kind, by, wanted, *parameters), table.revision, lambda: KINDS[kind].data(look)
+            )
             if keeps
             else KINDS[kind].data(look)
         )
@@ -196,6 +206,15 @@ def _unknown(path: str, name: str, known: Iterable[str]) -> list[Fault]:
     if name in names:
         return []
     return [Fault(path, f"{name[:80]!r} is not known; known: {', '.join(names)}", near(name, names))]
+
+
+def _method_faults(kind: str, method: str | None) -> list[Fault]:
+    """What is wrong with the method that a kind of figure is asked for by."""
+    if method is None:
+        return []
+    if kind != "importances" and KINDS[kind].parameters is None:
+        return [Fault("method", f"{kind} looks at no importances: leave it out")]
+    return _unknown("method", method, METHODS)
 
 
 def _metric_of(study: Study, metric: str | None, kind: str | None = None) -> str:

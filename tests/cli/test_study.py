@@ -165,6 +165,9 @@ def test_plot(connected: Command, study: StudyHandle, tmp_path: Path) -> None:
     )
     assert json.loads(numbers.read_text())["layout"]["xaxis"]["title"]["text"] == "x"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["history.html", "history.json", "study.json"]
+    by_variance = ("--kind", "importances", "--method", "fanova")
+    assert connected("study", "plot", study.name, *by_variance, "--to", str(numbers)).code == 0
+    assert json.loads(numbers.read_text())["layout"]["title"]["subtitle"]["text"] == "fanova, 10 of 10 trials"
 
 
 @pytest.mark.parametrize(
@@ -174,6 +177,7 @@ def test_plot(connected: Command, study: StudyHandle, tmp_path: Path) -> None:
         (["--to", "history"], "must end in one of .html"),
         (["--to", "h.json", "--kind", "slcies"], "did you mean 'slices'?"),
         (["--to", "h.json", "--kind", "slices", "--parameter", "y"], "known: x"),
+        (["--to", "h.json", "--kind", "importances", "--method", "shaply"], "did you mean 'shapley'?"),
         (["--to", "/nowhere/h.json"], "cannot be written"),
     ],
     ids=str,

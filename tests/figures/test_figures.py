@@ -1,6 +1,7 @@
 """Figures: valid for Plotly, right in their numbers, small for large studies, and safe with anybody's text."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 from hpsearch.figures import KINDS, Look
 from hpsearch.figures import fronts as fronts_figures
 from hpsearch.figures.look import main_range
+from hpsearch.figures.parameters import MOST_INTERACTIONS
 from hpsearch.figures.style import text
-from hpsearch.insights import Outcome
+from hpsearch.insights import Method, Outcome
 from hpsearch.search.importances import importances
 from hpsearch.search.table import GrowingTable, Table
 from hpsearch.spec import parse_study
@@ -85,11 +87,11 @@ def table_of(count: int, space: Any = None, direction: str = "minimize", metrics
     return growing.table()
 
 
-def look_at(table: Table, *parameters: str) -> Look:
+def look_at(table: Table, *parameters: str, method: Method = "ped_anova") -> Look:
     def curves(numbers: Any) -> dict[int, tuple[list[int], list[float]]]:
         return {number: ([1, 2, 3], [3.0, 2.0, float(table.last_values[number])]) for number in numbers}
 
-    return Look(table=table, parameters=parameters, importances=lambda: importances(table, "ped_anova"), curves=curves)
+    return Look(table=table, parameters=parameters, importances=lambda: importances(table, method), curves=curves)
 
 
 def drawn(kind: str, table: Table, *parameters: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -171,6 +173,23 @@ def test_slices_and_contours_show_what_was_asked_for(table: Table) -> None:
     assert [item["name"] for item in data["parameters"]] == ["cell", "momentum"]
     assert all(value is not None for value in data["parameters"][1]["values"])  # trials without it are not there
     assert figure["layout"]["xaxis"]["ticktext"][2:] == ["null", "true", "3"]
+
+
+def test_a_contour_of_equal_values_is_flat(table: Table) -> None:
+    flat = replace(table, every_value=np.where(np.isnan(table.every_value), np.nan, 0.850585))
+    data, _ = drawn("contour", flat, "rate", "units")
+    assert {value for row in data["surface"]["values"] for value in row} == {0.850585}
+
+
+def test_importances_are_drawn_with_what_pairs_have_together(table: Table) -> None:
+    data = KINDS["importances"].data(look_at(table, method="fanova"))
+    assert data["method"] == "fanova"
+    assert 0 < len(data["interactions"]) <= MOST_INTERACTIONS
+    bars = KINDS["importances"].draw(data)
+    alone, pairs = len(data["parameters"]), len(data["interactions"])
+    assert len(bars["data"][0]["x"]) == alone + pairs
+    assert bars["layout"]["yaxis"]["ticktext"][alone] == " with ".join(data["interactions"][0]["parameters"])
+    assert KINDS["importances"].data(look_at(table))["interactions"] == []
 
 
 def test_a_contour_lies_between_the_values_of_its_trials(table: Table) -> None:

@@ -189,6 +189,25 @@ def test_figures_are_of_the_metric_that_is_asked_for(service: Service, two: str)
     assert len(data("learning_curves", "loss")["curves"]) == 40
 
 
+def test_figures_go_by_the_importances_that_are_asked_for(service: Service, two: str) -> None:
+    for method in (None, "fanova", "shapley", "ped_anova"):
+        found = service.understanding.figure(two, "importances", form="data", method=method).content["data"]
+        assert found["method"] == (method or "ped_anova")
+        told = service.understanding.importances(two, method or "ped_anova")
+        assert found["importances"] == [item.importance for item in told.importances]
+    service.understanding.figure(two, "contour", method="fanova")
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "told"),
+    [("importances", "fanvoa", "did you mean 'fanova'"), ("history", "fanova", "looks at no importances")],
+)
+def test_a_method_that_cannot_be_gone_by_is_told(service: Service, two: str, kind: str, method: str, told: str) -> None:
+    with pytest.raises(InvalidInput, match=told) as caught:
+        service.understanding.figure(two, kind, method=method)
+    assert [fault.path for fault in caught.value.faults] == ["method"]
+
+
 def test_the_figure_of_the_front_is_the_front(service: Service, two: str) -> None:
     found = service.understanding.front(two, {})
     drawn = service.understanding.figure(two, "pareto", form="data").content["data"]["front"]
