@@ -140,7 +140,7 @@ def test_a_misspelt_state_is_told_the_near_one(connected: Command, study: StudyH
     assert "did you mean 'complete'?" in answer.complaints
 
 
-def test_importances(connected: Command, client: Client, study: StudyHandle) -> None:
+def test_importances(connected: Command, client: Client, study: StudyHandle, tmp_path: Path) -> None:
     assert "too few trials" in connected("study", "importances", study.name).output
     study.retry_failed()
     while (trial := study.ask()) is not None:
@@ -152,6 +152,9 @@ def test_importances(connected: Command, client: Client, study: StudyHandle) -> 
         assert f"{method}, 10 of 10 trials" in answer.output
         shown = connected("study", "importances", study.name, "--method", method, "--json")
         assert shown.json == client.get_json(path, method=method)
+        figure, drawn = tmp_path / "figure.json", ("--kind", "importances", "--method", method)
+        assert connected("study", "plot", study.name, *drawn, "--to", str(figure)).code == 0
+        assert json.loads(figure.read_text())["layout"]["title"]["subtitle"]["text"] == f"{method}, 10 of 10 trials"
     wrong = connected("study", "importances", study.name, "--method", "shaply")
     assert (wrong.code, "did you mean 'shapley'?" in wrong.complaints) == (1, True)
 
@@ -165,9 +168,6 @@ def test_plot(connected: Command, study: StudyHandle, tmp_path: Path) -> None:
     )
     assert json.loads(numbers.read_text())["layout"]["xaxis"]["title"]["text"] == "x"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["history.html", "history.json", "study.json"]
-    by_variance = ("--kind", "importances", "--method", "fanova")
-    assert connected("study", "plot", study.name, *by_variance, "--to", str(numbers)).code == 0
-    assert json.loads(numbers.read_text())["layout"]["title"]["subtitle"]["text"] == "fanova, 10 of 10 trials"
 
 
 @pytest.mark.parametrize(
@@ -251,6 +251,7 @@ def test_a_report_holds_all_that_it_needs_and_users_text_as_text(
     assert found.tags.count("script") == len(found.figures) + 2
     assert {item["layout"]["meta"]["kind"] for item in found.figures} >= {"history", "slices", "learning_curves"}
     assert "&lt;/script&gt;&lt;img src=x onerror=&quot;alert(1)&quot;&gt; 日本 &amp;amp;" in page
+    assert "Of the variance (fANOVA), " in page
     for title in ("Found", "What mattered", "How it went", "Ended otherwise", "Searched"):
         assert f"<h2>{title}</h2>" in page
     assert "<h2>How sure</h2>" not in page  # nothing was confirmed
