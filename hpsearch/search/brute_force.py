@@ -49,14 +49,14 @@ def is_taken(history: History, points: Floats) -> Flags:
 
 
 def without_duplicates(history: History, number: int, points: Sequence[Floats]) -> list[Floats]:
-    """Points of the trials from `number` on, those whose configuration is taken or comes twice replaced by others at
-    random, as long as there are such; the others are the same objects."""
+    """Points of the trials from `number` on, those whose configuration is taken, comes twice or violates a constraint
+    replaced by others at random, as long as there are such; the others are the same objects."""
     found: dict[int | None, Floats] = {}
     taken = _brought_up(history).places
     active = history.space.without_inactive(np.array(points))
     for row, point in enumerate(points):
         place, chosen = _place(history, active[row]), point
-        if place in taken or place in found:
+        if place is None or place in taken or place in found:
             others = draw(history, number + row, len(found) + 1, history.spec.seed)
             free = {_place(history, other): other for other in others}
             place, chosen = next(((key, free[key]) for key in free if key not in found), (-row - 1, point))

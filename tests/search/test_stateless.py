@@ -218,3 +218,17 @@ def test_tpe_without_duplicates_has_every_configuration_once(options: Any, count
             history.update([Observation(number, TrialState.COMPLETE, parameters, [loss], None, None, {}, number + 1)])
     assert len(tried) == len(history) == 18
     assert len(suggest(history, [{}])) == 1, "where all are taken one comes again"
+
+
+@pytest.mark.parametrize("startup", ["random", "quasi_random"])
+def test_tpe_without_duplicates_has_what_constraints_allow_once(startup: str) -> None:
+    sampler = {"name": "tpe", "startup_trials": 6, "startup": startup, "duplicates": False}
+    space = {name: {"type": "int", "low": 1, "high": 5} for name in "ab"}
+    for seed in range(10):
+        spec = study(space, sampler=sampler, constraints=["a + b <= 5"], budget={"trials": 10}, seed=seed)
+        history, tried = History(spec), set()
+        for number in range(10):
+            ((parameters, loss),) = [(item.parameters, float(item.parameters["a"])) for item in suggest(history, [{}])]
+            tried.add(tuple(parameters.items()))
+            history.update([Observation(number, TrialState.COMPLETE, parameters, [loss], None, None, {}, number + 1)])
+        assert len(tried) == 10, seed
