@@ -321,7 +321,7 @@ class StudyHandle:
 
         Raises `InvalidInput`, `StudyEnded`, `BudgetExceeded`.
         """
-        body = {"configurations": [dict(item) for item in configurations], "request_id": secrets.token_hex(16)}
+        body = {"configurations": list(configurations), "request_id": secrets.token_hex(16)}
         return _TRIALS.validate_json(self._post("/trials", body))
 
     def enqueue_best(self, source: str, count: int = 5) -> list[Trial]:

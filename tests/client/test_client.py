@@ -129,6 +129,14 @@ def test_values_that_are_not_finite_are_refused_before_they_leave(client: Client
     assert study.refresh().counts.running == 1
 
 
+def test_a_configuration_that_is_none_is_refused_where_it_is(client: Client) -> None:
+    study = client.create_study(loop_study())
+    wrong: Any = [{"x": 1.0}]
+    with pytest.raises(InvalidInput, match="must be an object with named fields") as caught:
+        study.enqueue({"x": 2.5}, wrong)
+    assert [fault.path for fault in caught.value.faults] == ["configurations.1"]
+
+
 def test_what_numpy_measures_is_told_as_it_is(client: Client) -> None:
     study = client.create_study(loop_study(seed=np.int64(3)))
     (waiting,) = study.enqueue({"x": np.float32(0.5)})
