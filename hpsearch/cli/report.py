@@ -12,6 +12,7 @@ from hpsearch.cli.plot import plotly
 from hpsearch.client import Client, StudyHandle
 from hpsearch.confirmation import Confirmation
 from hpsearch.insights import Front, Summary
+from hpsearch.objective_spec import ObjectiveSpec
 from hpsearch.parameters import (
     Condition,
     FloatParameter,
@@ -23,7 +24,6 @@ from hpsearch.parameters import (
     listed_values,
 )
 from hpsearch.priors import good_values, prior_of
-from hpsearch.spec import ObjectiveSpec
 from hpsearch.studies import Study
 from hpsearch.trials import Trial
 
