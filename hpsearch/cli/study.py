@@ -7,7 +7,18 @@ import typer
 
 from hpsearch.cli import steering, study_files
 from hpsearch.cli.confirmation import say_confirmation
-from hpsearch.cli.options import AsJson, Kind, MetricName, Objectives, ServerUrl, StudyName, Token, kind_of, settings_of
+from hpsearch.cli.options import (
+    AsJson,
+    Kind,
+    MetricName,
+    Objectives,
+    ServerUrl,
+    StudyName,
+    Token,
+    kind_of,
+    path_of,
+    settings_of,
+)
 from hpsearch.cli.output import emit_json, emit_table, say, shown_parameters, shown_violations
 from hpsearch.cli.standing import say_best, say_chosen, say_study
 
@@ -38,7 +49,7 @@ def create(
             client.publish_objective(info)
         study = client.create_study(spec)
         if as_json:
-            emit_json(client.get_json(f"studies/{study.name}"))
+            emit_json(client.get_json(path_of("studies", study.name)))
         else:
             say_study(study.info)
             say_chosen(study.info)
@@ -78,7 +89,7 @@ def show(name: StudyName, server: ServerUrl = None, token: Token = None, as_json
 
     with connect(server, token) as client:
         if as_json:
-            emit_json(client.get_json(f"studies/{name}"))
+            emit_json(client.get_json(path_of("studies", name)))
         else:
             study = client.study(name)
             say_study(study.info)
@@ -148,7 +159,7 @@ def best(
         if wait:
             study.wait()
         if as_json:
-            emit_json(client.get_json(f"studies/{name}/best"))
+            emit_json(client.get_json(path_of("studies", name, "best")))
         else:
             say_best(study.best(), study.refresh())
             if study.info.state.has_ended and study.info.confirm_counts.complete:
@@ -175,7 +186,7 @@ def pareto(
     with connect(server, token) as client:
         if as_json:
             told = [f"{metric}:{number!r}" for metric, number in weights.items()]
-            emit_json(client.get_json(f"studies/{name}/pareto", weight=told))
+            emit_json(client.get_json(path_of("studies", name, "pareto"), weight=told))
         else:
             say_front(client.study(name).pareto(weights))
 
@@ -194,7 +205,9 @@ def trials(
 
     with connect(server, token) as client:
         if as_json:
-            emit_json(_all_pages(client, f"studies/{name}/trials", state=state or [], kind=kind_of(kind).value))
+            emit_json(
+                _all_pages(client, path_of("studies", name, "trials"), state=state or [], kind=kind_of(kind).value)
+            )
             return
         objective = client.study(name).info.spec.objective
         metrics = list(objective.searched) if objective.has_several else ["value"]
@@ -231,7 +244,7 @@ def importances(
     with connect(server, token) as client:
         if as_json:
             named = {} if metric is None else {"metric": metric}
-            emit_json(client.get_json(f"studies/{name}/importances", method=method, **named))
+            emit_json(client.get_json(path_of("studies", name, "importances"), method=method, **named))
         else:
             say_importances(client.study(name).importances(method, metric))
 
