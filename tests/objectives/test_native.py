@@ -276,7 +276,8 @@ def test_another_file_of_the_kernels_makes_the_compiled_ones_out_of_date(tmp_pat
 
     def compiled() -> str:
         command = [sys.executable, "-c", COMPILER]
-        return subprocess.run(command, env=own, capture_output=True, text=True, check=True, timeout=200).stdout.strip()
+        ended = subprocess.run(command, env=own, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=200)
+        return ended.stdout.strip()
 
     assert [compiled(), compiled()] == ["False 1", "True 0"]
     with (package / "objectives" / "rnn" / "network" / "kernels" / "products.py").open("a") as file:
