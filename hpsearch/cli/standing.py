@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 
 def say_study(study: "Study") -> None:
+    """Its state, its trials by theirs, its time and its best."""
     counts = study.counts
     of = "" if study.spec.budget_trials is None else f" of {study.spec.budget_trials}"
     say(f"{study.name}: {study.state}" + (f" ({study.reason})" if study.reason else ""))
@@ -41,6 +42,7 @@ def say_chosen(study: "Study") -> None:
 
 
 def say_best(found: "Best", study: "Study") -> None:
+    """The best trial of a study, with its parameters and all that it measured; or why there is none."""
     if study.spec.objective.has_several:
         say(f"{found.study}: {no_one_best(study.name)} ({found.state})")
         return
