@@ -6,8 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from hpsearch.objective_spec import ObjectiveSpec
 from hpsearch.objectives.objective import ObjectiveInfo
-from hpsearch.spec import ObjectiveSpec
 from hpsearch.trials import Artifact, Decision, Lease, Parameters, Receipt, Release, Report, Result
 
 

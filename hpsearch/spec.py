@@ -1,270 +1,65 @@
 """What a study file and a POST body say: one source for validation, OpenAPI and the editor's schema."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 
+from hpsearch.budget_spec import CONFIRM_EVERY, MOST_TRIALS, Budget, Confirm, ConfirmSpec
 from hpsearch.conditions import condition_faults
 from hpsearch.constraints import NO_LIMITS, Limits, constraint_faults, limits_of
 from hpsearch.errors import Fault, InvalidInput, InvalidSpec, near
 from hpsearch.expressions import MOST_CHARACTERS
 from hpsearch.grids import Grid, TooLarge
-from hpsearch.parameters import KINDS, PARAMETER_NAME, AnyParameter, OrdinalParameter
+from hpsearch.names import Name
 
-# what others import from here
-from hpsearch.parameters import Bool as Bool
-from hpsearch.parameters import CategoricalParameter as CategoricalParameter
-from hpsearch.parameters import Float as Float
-from hpsearch.parameters import FloatParameter as FloatParameter
-from hpsearch.parameters import Int as Int
-from hpsearch.parameters import IntParameter as IntParameter
-from hpsearch.parameters import ParameterName as ParameterName
-from hpsearch.parameters import Part as _Part
-from hpsearch.parameters import Prior as Prior
-from hpsearch.parameters import SpaceParameter as SpaceParameter
-from hpsearch.parameters import Value as Value
-from hpsearch.parameters import fault_at as _fault_at
-from hpsearch.parameters import faults_found as _faults_found
+# what the rules of `auto` and the pruners import from here
+from hpsearch.objective_spec import Direction as Direction
+from hpsearch.objective_spec import ObjectiveSpec
+from hpsearch.parameters import (
+    KINDS,
+    AnyParameter,
+    Float,
+    FloatParameter,
+    Int,
+    IntParameter,
+    OrdinalParameter,
+    ParameterName,
+    Part,
+    Prior,
+    SpaceParameter,
+    fault_at,
+    faults_found,
+)
 from hpsearch.plain import plain
 from hpsearch.priors import HEEDED_BY, prior_faults, prior_of
 from hpsearch.pruner_spec import PRUNERS, AnyPruner, PatientPruner, WilcoxonPruner
+from hpsearch.pydantic_faults import fault_of
+from hpsearch.sampler_spec import (
+    OF_ONE_METRIC,
+    SAMPLERS,
+    TAKES_EARLIER,
+    CMAESSampler,
+)
+from hpsearch.sampler_spec import AutoSampler as AutoSampler
+from hpsearch.sampler_spec import BruteForceSampler as BruteForceSampler
+from hpsearch.sampler_spec import GridSampler as GridSampler
+from hpsearch.sampler_spec import QMCSampler as QMCSampler
+from hpsearch.sampler_spec import SamplerSpec as SamplerSpec
+from hpsearch.sampler_spec import TPESampler as TPESampler
 
-Direction = Literal["minimize", "maximize"]
 ConstraintText = Annotated[str, Field(strict=True, min_length=1, max_length=MOST_CHARACTERS)]
-MetricName = Annotated[str, Field(strict=True, min_length=1, max_length=200)]
-MOST_METRICS = 100
-"""Of a study. What is searched well is two or three."""
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-WORKER_NAME = r"^[A-Za-z0-9][A-Za-z0-9._:@-]*$"
-NO_NUL = r"^[^\x00]*$"
-Name = Annotated[str, Field(strict=True, pattern=NAME, max_length=100)]
-MOST_TRIALS = 10_000_000
-"""Of a study."""
-
-OF_ONE_METRIC = ("gp", "cmaes")
-"""Samplers that cannot search several metrics."""
-TAKES_EARLIER = ("tpe", "auto")
-"""Samplers that learn from earlier studies."""
 MOST_EARLIER = 10
 """Earlier studies that a study learns from."""
 
 P = TypeVar("P", bound=BaseModel)
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
-
-def _seconds(value: object) -> object:
-    """`90`, `"90s"`, `"10m"`, `"2h"` or `"1d"` as seconds."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", value)
-    if match is None:
-        raise PydanticCustomError("duration", "must be a number of seconds, or such as 90s, 10m, 2h or 1d")
-    return float(match[1]) * _UNITS[match[2]]
-
-
-def _direction_or_metrics(schema: dict[str, Any]) -> None:
-    schema["required"] = [name for name in schema["required"] if name != "direction"]
-    schema["anyOf"] = [{"required": ["direction"]}, {"required": ["metrics"]}]
-
-
-class ObjectiveSpec(_Part):
-    """What is to be made best."""
-
-    model_config = ConfigDict(json_schema_extra=_direction_or_metrics)
-
-    name: Name | None = None
-    """The objective that workers run, such as `rnn`; none where an outside loop asks and tells."""
-    metric: MetricName = "value"
-    """The measurement that is searched; of several the first."""
-    direction: Direction
-    """Whether less or more of it is better."""
-    metrics: Annotated[dict[MetricName, Direction], Field(min_length=2, max_length=MOST_METRICS)] | None = None
-    """Several measurements to be searched together, each with its direction, in place of `metric` and `direction`:
-    what no other trial beats in all of them is the Pareto front, and there is no one best. Trials report the first as
-    they train."""
-    settings: dict[ParameterName, Value] = Field(default={})
-    """Parameters of the objective that stay as they are in every trial."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _first_metric_leads(cls, raw: Any) -> Any:
-        if not isinstance(raw, Mapping) or raw.get("metrics") is None:
-            return raw
-        metrics = raw["metrics"] if isinstance(raw["metrics"], Mapping) else {}
-        first, direction = next(iter(metrics.items()), (None, None))
-        # what is wrong there is the fault of metrics, and not told again
-        first = first if isinstance(first, str) and first else "value"
-        direction = direction if direction in ("minimize", "maximize") else "minimize"
-        return {"metric": first, "direction": direction} | dict(raw)
-
-    @field_validator("metrics", mode="before")
-    @classmethod
-    def _metrics_are_several(cls, metrics: Any) -> Any:
-        if isinstance(metrics, Mapping) and len(metrics) < 2:
-            raise _fault_at("metrics", "must name at least two; one alone is said by metric and direction")
-        return metrics
-
-    @field_validator("metrics")
-    @classmethod
-    def _one_metric_leads(cls, metrics: dict[str, Direction] | None, info: Any) -> dict[str, Direction] | None:
-        for name, field in (("metric", 0), ("direction", 1)):
-            first = next(iter(metrics.items()))[field] if metrics else None
-            if first is not None and info.data.get(name, first) != first:
-                problem = f"is said by objective.metrics already, whose first one has {first!r}: leave it out"
-                raise _fault_at(name, problem)
-        return metrics
-
-    @property
-    def searched(self) -> Mapping[str, Direction]:
-        """Every searched measurement, in the order of a trial's values."""
-        return self.metrics or {self.metric: self.direction}
-
-    @property
-    def signs(self) -> tuple[float, ...]:
-        """For each of them -1 where more is better: times its values, less is better."""
-        return tuple(-1.0 if direction == "maximize" else 1.0 for direction in self.searched.values())
-
-    @property
-    def reports_running_means(self) -> bool:
-        """Whether each report is the mean over all folds and seeds so far, as `rnn` has it."""
-        several = (self.settings.get(name) for name in ("folds", "repeats"))
-        return self.name == "rnn" and any(isinstance(count, int) and count > 1 for count in several)
-
-    @property
-    def has_several(self) -> bool:
-        """Whether more than one measurement is searched."""
-        return self.metrics is not None
-
-
-class TPESampler(_Part):
-    """Tree-structured Parzen estimator (Bergstra et al. 2011), as in Optuna."""
-
-    name: Literal["tpe"] = "tpe"
-    startup_trials: Annotated[Int, Field(ge=0, le=1_000_000)] = 10
-    """Trials at random before the model is used."""
-    multivariate: Bool = True
-    """Model the parameters together rather than one by one."""
-    constant_liar: Bool = True
-    """Count running trials as bad, so that parallel workers keep apart."""
-    startup: Literal["random", "quasi_random"] = "random"
-    """How the first trials are drawn: independently, or as a Sobol sequence, which leaves no gaps."""
-    exploration: Annotated[Float, Field(ge=0, le=1)] = 0.0
-    """Share of the later trials that are drawn at random all the same, so that a misled model is found out (as BOHB
-    does, Falkner et al. 2018)."""
-    rank_pruned_by: Literal["step", "value"] = "step"
-    """How pruned trials compare: behind all complete ones, the further they came the better (Optuna's way); or among
-    them, by their last value."""
-    duplicates: Bool = True
-    """Whether a configuration may be suggested again (Optuna's way) while there are others that no trial has; of spaces
-    whose configurations can be counted."""
-
-
-class GPSampler(_Part):
-    """Bayesian optimisation with a Gaussian process (Snoek et al. 2012): for trials that take minutes, up to some
-    hundreds of them. Drawn in a process of its own, while other claims are answered."""
-
-    name: Literal["gp"] = "gp"
-    startup_trials: Annotated[Int, Field(ge=1, le=1_000_000)] = 10
-    """Trials before the model is used."""
-    startup: Literal["random", "quasi_random"] = "random"
-    """How the first trials are drawn: independently, or as a Sobol sequence, which leaves no gaps."""
-    deterministic: Bool = False
-    """Whether the same parameters always give the same value: then the model expects no noise."""
-
-
-class RandomSampler(_Part):
-    """Independent uniform (or log-uniform) draws."""
-
-    name: Literal["random"] = "random"
-
-
-class CMAESSampler(_Part):
-    """Covariance matrix adaptation evolution strategy (Hansen 2016): for numbers on a rugged, unsplittable slope.
-    Categorical parameters are drawn at random beside it."""
-
-    name: Literal["cmaes"] = "cmaes"
-    startup_trials: Annotated[Int, Field(ge=0, le=1_000_000)] = 1
-    """Trials at random before the strategy is used."""
-    sigma: Annotated[Float, Field(gt=0, le=1)] = 1 / 6
-    """The first step size, as a share of each parameter's range."""
-    population: Annotated[Int, Field(ge=2, le=10_000)] | None = None
-    """Trials a generation; 4 + 3 ln(parameters) where it is not given."""
-
-
-class QMCSampler(_Part):
-    """Quasi-random points, which fill the space more evenly than chance."""
-
-    name: Literal["qmc"] = "qmc"
-    sequence: Literal["sobol", "halton"] = "sobol"
-    scramble: Bool = True
-    """Shift the points at random, by the study's seed."""
-
-
-class GridSampler(_Part):
-    """Every combination once, in a random order; the study ends with the last. Floats need a step."""
-
-    name: Literal["grid"] = "grid"
-
-
-class BruteForceSampler(_Part):
-    """Every configuration that no trial has had yet, enqueued ones included, in a random order; the study ends when it
-    has had as many trials as there are configurations. Floats need a step. For large spaces too, unlike a grid."""
-
-    name: Literal["brute_force"] = "brute_force"
-
-
-class NSGA2Sampler(_Part):
-    """A genetic algorithm (Deb et al. 2002), as in Optuna."""
-
-    name: Literal["nsga2"] = "nsga2"
-    population: Annotated[Int, Field(ge=2, le=10_000)] = 50
-    """Trials a generation."""
-    mutation: Annotated[Float, Field(ge=0, le=1)] | None = None
-    """Probability that a parameter mutates; 1 / parameters where it is not given."""
-    crossover: Annotated[Float, Field(ge=0, le=1)] = 0.9
-    """Probability that a child has two parents."""
-
-
-class NSGA3Sampler(_Part):
-    """A genetic algorithm that spreads over reference points (Deb and Jain 2014), as in Optuna; for many objectives."""
-
-    name: Literal["nsga3"] = "nsga3"
-    population: Annotated[Int, Field(ge=2, le=10_000)] = 50
-    """Trials a generation."""
-    mutation: Annotated[Float, Field(ge=0, le=1)] | None = None
-    """Probability that a parameter mutates; 1 / parameters where it is not given."""
-    crossover: Annotated[Float, Field(ge=0, le=1)] = 0.9
-    """Probability that a child has two parents."""
-    divisions: Annotated[Int, Field(ge=1, le=100)] = 3
-    """Reference points along each objective."""
-
-
-class AutoSampler(_Part):
-    """Chosen by hpsearch, from the space and the budget; the study's `chosen` says what and why."""
-
-    name: Literal["auto"] = "auto"
-    version: Literal[1, 2] = 2
-    """Of the rules: a study keeps those that it was made with."""
-
-
-class AutoPruner(_Part):
+class AutoPruner(Part):
     """Chosen by hpsearch, from what it knows of the objective's epochs; the study's `chosen` says what and why."""
 
     name: Literal["auto"] = "auto"
@@ -272,64 +67,10 @@ class AutoPruner(_Part):
     """Of the rules: a study keeps those that it was made with."""
 
 
-SamplerSpec = Annotated[
-    TPESampler
-    | GPSampler
-    | RandomSampler
-    | CMAESSampler
-    | QMCSampler
-    | GridSampler
-    | BruteForceSampler
-    | NSGA2Sampler
-    | NSGA3Sampler
-    | AutoSampler,
-    Field(discriminator="name"),
-]
 PrunerSpec = Annotated[AnyPruner | AutoPruner, Field(discriminator="name")]
 
 
-class Confirm(_Part):
-    """What is trained again after the search, to see what the best configurations are worth."""
-
-    top: Annotated[Int, Field(ge=1, le=100)] = 3
-    """How many of the best configurations (those with the same parameters count once)."""
-    seeds: Annotated[Int, Field(ge=2, le=100)] = 5
-    """How often each, on fresh seeds: the same ones for all, so that they can be compared in pairs."""
-
-
-def _confirm_tag(value: object) -> str | None:
-    return "some" if isinstance(value, Mapping | Confirm) else "none" if value == "none" else None
-
-
-ConfirmSpec = Annotated[
-    Annotated[Confirm, Tag("some")] | Annotated[Literal["none"], Tag("none")],
-    Discriminator(
-        _confirm_tag,
-        custom_error_type="confirm",
-        custom_error_message="must be an object with top and seeds, or 'none'",
-    ),
-]
-CONFIRM_EVERY = 20
-"""Without a word on it, one configuration is confirmed for so many trials of the budget: by five runs each, at most a
-quarter of the search again."""
-
-
-class Budget(_Part):
-    """When the study ends: at whichever comes first."""
-
-    trials: Annotated[Int, Field(ge=1, le=MOST_TRIALS)] | None = None
-    """Finished trials, exactly: complete, pruned and failed ones count."""
-    wall_clock: Annotated[Float, Field(gt=0), BeforeValidator(_seconds)] | None = None
-    """Seconds from the first claim (or "90s", "10m", "2h", "1d"), pauses included."""
-    compute_seconds: Annotated[Float, Field(gt=0), BeforeValidator(_seconds)] | None = None
-    """Seconds (or "90s", "10m", "2h", "1d") for which workers have held trials, summed over all; to about a second."""
-    no_improvement: Annotated[Int, Field(ge=1, le=MOST_TRIALS)] | None = None
-    """So many finished trials in a row without a better value."""
-    target: Float | None = None
-    """The value of the metric that is good enough."""
-
-
-class StudySpec(_Part):
+class StudySpec(Part):
     """A study: what to search, where, and for how long."""
 
     name: Name
@@ -370,7 +111,7 @@ class StudySpec(_Part):
     def _space_is_given(cls, space: dict[str, SpaceParameter], info: Any) -> dict[str, SpaceParameter]:
         objective: ObjectiveSpec | None = info.data.get("objective")
         if not space and objective is not None and objective.name is not None:
-            raise _fault_at("space", f"must have parameters for {objective.name!r} to search")
+            raise fault_at("space", f"must have parameters for {objective.name!r} to search")
         return space
 
     @field_validator("space")
@@ -378,7 +119,7 @@ class StudySpec(_Part):
     def _conditions_make_sense(cls, space: dict[str, SpaceParameter]) -> dict[str, SpaceParameter]:
         faults = condition_faults(space)
         if faults:
-            raise _faults_found(faults)
+            raise faults_found(faults)
         return space
 
     @field_validator("space")
@@ -386,7 +127,7 @@ class StudySpec(_Part):
     def _priors_make_sense(cls, space: dict[str, SpaceParameter]) -> dict[str, SpaceParameter]:
         faults = prior_faults(space)
         if faults:
-            raise _faults_found(faults)
+            raise faults_found(faults)
         return space
 
     @field_validator("constraints")
@@ -395,7 +136,7 @@ class StudySpec(_Part):
         if {"space", "objective"} <= info.data.keys():
             faults = list(constraint_faults(constraints, info.data["space"], info.data["objective"].settings))
             if faults:
-                raise _faults_found(faults)
+                raise faults_found(faults)
         return constraints
 
     @field_validator("sampler")
@@ -403,16 +144,16 @@ class StudySpec(_Part):
     def _sampler_fits_space(cls, sampler: SamplerSpec, info: Any) -> SamplerSpec:
         if _has_several(info) and sampler.name in OF_ONE_METRIC:
             problem = f"cannot be {sampler.name} for several metrics; tpe, nsga2 and nsga3 search them together"
-            raise _fault_at("sampler.name", problem)
+            raise fault_at("sampler.name", problem)
         space: Mapping[str, SpaceParameter] = info.data.get("space", {})
         believed = [name for name, parameter in space.items() if prior_of(parameter)]
         if believed and sampler.name not in HEEDED_BY:
             problem = f"cannot be: {sampler.name} heeds no priors, but {', '.join(HEEDED_BY)} do"
-            raise _faults_found([Fault(f"space.{name}.prior", problem) for name in believed])
+            raise faults_found([Fault(f"space.{name}.prior", problem) for name in believed])
         if isinstance(sampler, GridSampler | BruteForceSampler):
             for name, parameter in space.items():
                 if _is_endless(parameter):
-                    raise _fault_at(
+                    raise fault_at(
                         f"space.{name}.step", "is missing: a grid of floats needs the distance of its points"
                     )
             if {"constraints", "objective"} <= info.data.keys():
@@ -420,7 +161,7 @@ class StudySpec(_Part):
                 _check_countable(Grid(space, limits), sampler.name)
         elif isinstance(sampler, CMAESSampler) and space and sum(map(is_steady_number, space.values())) < 2:
             problem = "cmaes needs at least two numbers to search that are always there; tpe does with less"
-            raise _fault_at("sampler.name", problem)
+            raise fault_at("sampler.name", problem)
         return sampler
 
     @field_validator("earlier")
@@ -428,10 +169,10 @@ class StudySpec(_Part):
     def _earlier_studies_can_be_used(cls, earlier: tuple[str, ...], info: Any) -> tuple[str, ...]:
         sampler: SamplerSpec | None = info.data.get("sampler")
         if earlier and _has_several(info):
-            raise _fault_at("earlier", "cannot be for several metrics: earlier studies are compared by one ranking")
+            raise fault_at("earlier", "cannot be for several metrics: earlier studies are compared by one ranking")
         if earlier and sampler is not None and sampler.name not in TAKES_EARLIER:
             problem = f"cannot be: {sampler.name} learns from no earlier studies, but {' and '.join(TAKES_EARLIER)} do"
-            raise _fault_at("earlier", problem)
+            raise fault_at("earlier", problem)
         faults = [
             Fault(
                 f"earlier.{position}",
@@ -441,7 +182,7 @@ class StudySpec(_Part):
             if name in earlier[:position] or name == info.data.get("name")
         ]
         if faults:
-            raise _faults_found(faults)
+            raise faults_found(faults)
         return earlier
 
     @field_validator("pruner")
@@ -449,7 +190,7 @@ class StudySpec(_Part):
     def _pruner_knows_one_metric(cls, pruner: PrunerSpec, info: Any) -> PrunerSpec:
         if _has_several(info) and pruner.name not in ("none", "auto"):
             problem = f"cannot be {pruner.name} for several metrics: a trial that is hopeless in the first may be best"
-            raise _fault_at("pruner.name", f"{problem} in another; none or auto")
+            raise fault_at("pruner.name", f"{problem} in another; none or auto")
         return pruner
 
     @field_validator("pruner")
@@ -468,14 +209,14 @@ class StudySpec(_Part):
         if _has_several(info):
             for name in ("target", "no_improvement"):
                 if getattr(budget, name) is not None:
-                    raise _fault_at(f"budget.{name}", "looks at one metric, and this study searches several")
+                    raise fault_at(f"budget.{name}", "looks at one metric, and this study searches several")
         return budget
 
     @field_validator("confirm")
     @classmethod
     def _confirms_one_metric(cls, confirm: ConfirmSpec | None, info: Any) -> ConfirmSpec | None:
         if isinstance(confirm, Confirm) and _has_several(info):
-            raise _fault_at("confirm", "ranks by one metric, and this study searches several; leave it out")
+            raise fault_at("confirm", "ranks by one metric, and this study searches several; leave it out")
         return confirm
 
     @field_validator("budget")
@@ -488,7 +229,7 @@ class StudySpec(_Part):
         ends = (budget.trials, budget.wall_clock, budget.compute_seconds, budget.no_improvement)
         if not any(ends) and not ends_by_itself:
             problem = "is missing: a budget needs trials, wall_clock, compute_seconds or no_improvement"
-            raise _fault_at("budget.trials", f"{problem}, or the study would never end")
+            raise fault_at("budget.trials", f"{problem}, or the study would never end")
         return budget
 
     @cached_property
@@ -568,34 +309,16 @@ def _check_countable(grid: Grid, sampler: str) -> None:
     try:
         points = grid.size
     except TooLarge as error:
-        raise _fault_at("sampler.name", f"cannot be {sampler}: {error}") from error
+        raise fault_at("sampler.name", f"cannot be {sampler}: {error}") from error
     if not points:
-        raise _fault_at("constraints", "leave no point of the grid")
+        raise fault_at("constraints", "leave no point of the grid")
 
 
 _VARIANTS: Mapping[str, Mapping[str, type[BaseModel]]] = {
     "space": KINDS,
-    "sampler": {
-        "tpe": TPESampler,
-        "gp": GPSampler,
-        "random": RandomSampler,
-        "cmaes": CMAESSampler,
-        "qmc": QMCSampler,
-        "grid": GridSampler,
-        "brute_force": BruteForceSampler,
-        "nsga2": NSGA2Sampler,
-        "nsga3": NSGA3Sampler,
-        "auto": AutoSampler,
-    },
+    "sampler": SAMPLERS,
     "pruner": PRUNERS | {"auto": AutoPruner},
     "confirm": {"some": Confirm, "none": Confirm},
-}
-_ALLOWED = "may hold letters, digits, '.', '_' and '-'"
-_PATTERNS: Mapping[str, str] = {
-    NAME: f"{_ALLOWED}, and starts with a letter or a digit",
-    WORKER_NAME: "may hold letters, digits, '.', '_', ':', '@' and '-', and starts with a letter or a digit",
-    NO_NUL: "must not contain NUL characters",
-    PARAMETER_NAME: f"{_ALLOWED} (and '[' and ']'), and starts with a letter or '_'",
 }
 _PARTS: Mapping[str, type[BaseModel]] = {"objective": ObjectiveSpec, "budget": Budget}
 
@@ -650,87 +373,11 @@ def _study_fault(details: ErrorDetails) -> Fault:
         tag_at += 1  # of a pruner within a pruner
     if head == "space" and len(location) > 3 and location[2] == "prior":
         model = Prior
-    fault = fault_of(details, location, model)
+    fault = fault_of(details, location, model, _VARIANTS.get(head, ()))
     if head in ("sampler", "pruner") and len(location) == 1 and isinstance(details["input"], str):
         name = near(details["input"], _VARIANTS[head])  # the name alone
         return replace(fault, suggestion=None if name is None else f"{{name: {name}}}")
     return fault
-
-
-def fault_of(
-    details: ErrorDetails, location: list[int | str] | None = None, model: type[BaseModel] | None = None
-) -> Fault:
-    """A pydantic error as a fault; `location` and `model` refine where it is and which names are known there."""
-    path = [str(part) for part in (details["loc"] if location is None else location)]
-    kind, context = details["type"], details.get("ctx", {})
-    if kind != "extra_forbidden" and path[1:] and path[-1] == "[key]":
-        path.pop()  # pydantic's mark of a wrong key, which a body may have for a name too
-    if kind == "missing":
-        return Fault(".".join(path), "is missing")
-    if kind == "extra_forbidden":
-        known = list(model.model_fields) if model else []
-        return Fault(".".join(path), "is not known here" + _listed(known), near(path[-1], known))
-    if kind in ("union_tag_invalid", "union_tag_not_found"):
-        field = str(context["discriminator"]).strip("'")
-        known = [name.strip().strip("'") for name in str(context.get("expected_tags", "")).split(",") if name]
-        known = known or list(_VARIANTS.get(path[0], ()))
-        problem = "is missing" if kind == "union_tag_not_found" else f"{context['tag']!r} is not known"
-        return Fault(".".join([*path, field]), problem + _listed(known), near(context.get("tag", ""), known))
-    if kind == "fault_at":
-        return Fault(".".join([*path[:-1], str(context["field"])]), str(context["problem"]))
-    if kind == "string_pattern_mismatch":
-        allowed = _PATTERNS.get(str(context.get("pattern")), _lower_first(details["msg"]))
-        return Fault(".".join(path), f"{allowed}, not {_shown(details['input'])}")
-    if kind in ("too_short", "too_long"):
-        wanted = _PROBLEMS[kind].format(**context).replace(" 1 items", " 1 item")
-        return Fault(".".join(path), f"{wanted}, not {context['actual_length']}")
-    bounds = {name: f"{bound:g}" if isinstance(bound, float) else bound for name, bound in context.items()}
-    problem = _PROBLEMS[kind].format(**bounds) if kind in _PROBLEMS else _lower_first(details["msg"])
-    known = re.findall(r"'([^']*)'", str(context.get("expected", ""))) if kind in ("literal_error", "enum") else []
-    suggestion = near(details["input"], known) if isinstance(details["input"], str) else None
-    return Fault(".".join(path), f"{problem}, not {_shown(details['input'])}", suggestion)
-
-
-_OBJECT = "must be an object with named fields"
-_PROBLEMS: Mapping[str, str] = {
-    "model_type": _OBJECT,
-    "model_attributes_type": _OBJECT,
-    "dict_type": _OBJECT,
-    "list_type": "must be a list",
-    "tuple_type": "must be a list",
-    "string_type": "must be a text",
-    "int_type": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "float_type": "must be a number",
-    "float_parsing": "must be a number",
-    "bool_type": "must be true or false",
-    "finite_number": "must be a finite number",
-    "literal_error": "must be {expected}",
-    "enum": "must be {expected}",
-    "greater_than": "must be above {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be below {lt}",
-    "less_than_equal": "must be at most {le}",
-    "string_too_short": "must have at least {min_length} characters",
-    "string_too_long": "must have at most {max_length} characters",
-    "too_short": "must have at least {min_length} items",
-    "too_long": "must have at most {max_length} items",
-}
-"""What pydantic finds, in the words of who writes a study file."""
-
-
-def _listed(known: list[str]) -> str:
-    return f"; known: {', '.join(known)}" if known else ""
-
-
-def _lower_first(message: str) -> str:
-    return message[:1].lower() + message[1:]
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 @cache

@@ -9,8 +9,9 @@ from hpsearch.automatic import choice_of, pruner_of, sampler_of
 from hpsearch.errors import InvalidSpec, StudyExists
 from hpsearch.objectives.objective import ObjectiveInfo, ParameterInfo
 from hpsearch.pruner_spec import ASHAPruner, MedianPruner, NoPruner
+from hpsearch.sampler_spec import AutoSampler, BruteForceSampler, QMCSampler, TPESampler
 from hpsearch.service import Service
-from hpsearch.spec import AutoSampler, BruteForceSampler, QMCSampler, StudySpec, TPESampler, parse_study
+from hpsearch.spec import StudySpec, parse_study
 from hpsearch.studies import Study, StudyState
 from hpsearch.trials import Result, TrialState
 from tests.conftest import loop_study

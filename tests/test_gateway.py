@@ -21,9 +21,9 @@ from hpsearch.errors import (
 )
 from hpsearch.gateway import Gateway, Registration
 from hpsearch.objectives.objective import ObjectiveInfo, ParameterInfo
+from hpsearch.parameters import FloatParameter
 from hpsearch.service import Service
 from hpsearch.settings import Settings
-from hpsearch.spec import FloatParameter
 from hpsearch.trials import Decision, Lease, Receipt, Release, Report, Result, TrialState, trial_seed
 from tests.conftest import toy_study
 from tests.servers import serving

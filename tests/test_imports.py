@@ -9,9 +9,10 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "hpsearch"
 
+SPECS = {"names", "objective_spec", "sampler_spec", "budget_spec", "pydantic_faults"}
 SPACES = {"parameters", "conditions", "expressions", "constraints", "grids", "priors"}
 OTHERS = {"pruner_spec", "automatic", "earlier", "insights", "optuna_port", "confirmation"}
-VALUES = {"errors", "plain", "trials", "spec", "studies", "gateway"} | SPACES | OTHERS
+VALUES = {"errors", "plain", "trials", "spec", "studies", "gateway"} | SPECS | SPACES | OTHERS
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "settings": set(),
@@ -23,17 +24,22 @@ ALLOWED: dict[str, set[str]] = {
     "constraints": {"errors", "parameters", "expressions"},
     "priors": {"errors", "parameters", "conditions"},
     "grids": {"errors", "parameters", "conditions", "constraints"},
-    "spec": {"errors", "plain", "pruner_spec"} | SPACES,
+    "names": set(),
+    "objective_spec": {"names", "parameters"},
+    "sampler_spec": {"parameters"},
+    "budget_spec": {"parameters"},
+    "pydantic_faults": {"errors", "names", "parameters"},
+    "spec": {"errors", "plain", "pruner_spec"} | SPECS | SPACES,
     "trials": {"errors"},
     "automatic": {"spec", "pruner_spec"},
     "confirmation": {"trials"},
     "studies": {"errors", "spec", "automatic", "trials", "confirmation"},
-    "gateway": {"errors", "spec", "trials", "objectives"},
+    "gateway": {"errors", "objective_spec", "trials", "objectives"},
     "optuna_port": {"trials"},
     "earlier": {"trials"},
     "insights": {"errors", "trials", "earlier"},
     "objectives": {"errors", "trials", "expressions"},
-    "search": {"errors", "spec", "trials"} | SPACES | OTHERS,
+    "search": {"errors", "spec", "trials"} | SPECS | SPACES | OTHERS,
     "optuna": VALUES | {"search", "client"},
     "store": VALUES,
     "figures": VALUES | {"search"},

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from hpsearch.names import NO_NUL, WORKER_NAME, Name
 from hpsearch.objectives.objective import ObjectiveInfo
-from hpsearch.spec import NO_NUL, WORKER_NAME, Float, Int, Name, ParameterName, Value
+from hpsearch.parameters import Float, Int, ParameterName, Value
 
 Text = Annotated[str, Field(strict=True, pattern=NO_NUL, max_length=10_000)]
 WorkerName = Annotated[str, Field(strict=True, pattern=WORKER_NAME, max_length=200)]

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from hpsearch.api.bodies import Body
 from hpsearch.api.dependencies import DOCUMENTED, Limit, TrialNumber
+from hpsearch.names import NO_NUL
 from hpsearch.optuna_port import OptunaPort, OptunaStudy, OptunaTrial, Taken
-from hpsearch.spec import NO_NUL
 
 router = APIRouter(prefix="/api/v1/optuna/studies", tags=["optuna"], dependencies=DOCUMENTED)
 

@@ -24,7 +24,7 @@ from hpsearch.errors import (
     Unavailable,
     problem_type,
 )
-from hpsearch.spec import fault_of
+from hpsearch.pydantic_faults import fault_of
 
 logger = logging.getLogger(__name__)
 

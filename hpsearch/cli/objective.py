@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from hpsearch.cli.options import AsJson, ServerUrl, Token
+from hpsearch.cli.options import AsJson, ServerUrl, Token, path_of
 from hpsearch.cli.output import emit_json, emit_table
 
 app = typer.Typer(name="objective", help="Objectives and their parameters.", no_args_is_help=True)
@@ -34,7 +34,7 @@ def show(
 
     with connect(server, token) as client:
         if as_json:
-            emit_json(client.get_json(f"objectives/{name}"))
+            emit_json(client.get_json(path_of("objectives", name)))
             return
         info = client.objective(name)
     emit_table(

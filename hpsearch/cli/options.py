@@ -36,6 +36,13 @@ MetricName = Annotated[
 ]
 
 
+def path_of(*names: str) -> str:
+    """Where the server has something, below `/api/v1/`: `studies`, a study's name … Raises `InvalidInput`."""
+    from hpsearch.client.transport import part_of_path
+
+    return "/".join(part_of_path(name, "name") for name in names)
+
+
 def kind_of(name: str) -> "TrialKind":
     """Raises `InvalidInput`."""
     from hpsearch.errors import Fault, InvalidInput, near

@@ -13,6 +13,7 @@ from hpsearch.client import Client, StudyHandle
 from hpsearch.confirmation import Confirmation
 from hpsearch.errors import InvalidInput
 from hpsearch.insights import Front, Summary
+from hpsearch.objective_spec import ObjectiveSpec
 from hpsearch.parameters import (
     Condition,
     FloatParameter,
@@ -24,7 +25,6 @@ from hpsearch.parameters import (
     listed_values,
 )
 from hpsearch.priors import good_values, prior_of
-from hpsearch.spec import ObjectiveSpec
 from hpsearch.studies import Study
 from hpsearch.trials import Trial
 

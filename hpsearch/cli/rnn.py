@@ -46,7 +46,7 @@ def lr_range(
 
 def _say_range(found: "RangeTest", own: Any) -> None:
     from hpsearch.cli.lr_range import drawn, narrowed
-    from hpsearch.spec import FloatParameter
+    from hpsearch.parameters import FloatParameter
 
     for line in drawn(found):
         say(line)

@@ -13,6 +13,7 @@ from hpsearch.cli.options import (
     Threads,
     Token,
     TrialNumber,
+    path_of,
     settings_of,
 )
 from hpsearch.cli.output import emit_json, say, shown, shown_violations
@@ -35,7 +36,7 @@ def show(
     with connect(server, token) as client:
         study = client.study(name)
         if as_json:
-            emit_json(client.get_json(f"studies/{name}/trials/{number}"))
+            emit_json(client.get_json(path_of("studies", name, "trials", str(number))))
         else:
             _say_trial(study.trial(number), study.artifacts(number))
 

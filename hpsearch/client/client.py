@@ -9,12 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import quote
 
 from pydantic import TypeAdapter
 
 from hpsearch.client.studies import StudyHandle
-from hpsearch.client.transport import Transport
+from hpsearch.client.transport import Transport, part_of_path, study_path
 from hpsearch.errors import ArtifactNotFound, InvalidInput, InvalidSpec, ServerUnreachable, TrialNotFound
 from hpsearch.gateway import Assignment, Registration, Terms, WorkerStatus
 from hpsearch.objectives.objective import ObjectiveInfo
@@ -82,8 +81,8 @@ class Client:
         return StudyHandle(self._transport, _STUDY.validate_json(response.content))
 
     def study(self, name: str) -> StudyHandle:
-        """Raises `StudyNotFound`."""
-        response = self._transport.request("GET", f"api/v1/studies/{quote(name, safe='')}")
+        """Raises `StudyNotFound`, and `InvalidInput` for no name at all."""
+        response = self._transport.request("GET", study_path(name))
         return StudyHandle(self._transport, _STUDY.validate_json(response.content))
 
     def studies(self) -> Iterator[Study]:
@@ -100,13 +99,13 @@ class Client:
 
     def objective(self, name: str) -> ObjectiveInfo:
         """One of them. Raises `ObjectiveNotFound`."""
-        response = self._transport.request("GET", f"api/v1/objectives/{quote(name, safe='')}")
+        response = self._transport.request("GET", f"api/v1/objectives/{part_of_path(name, 'objective')}")
         return TypeAdapter(ObjectiveInfo).validate_json(response.content)
 
     def publish_objective(self, info: ObjectiveInfo) -> None:
         """Make one of the user's own known, before a worker does. Raises `InvalidInput`."""
         content = TypeAdapter(ObjectiveInfo).dump_json(info)
-        path = f"api/v1/objectives/{quote(info.name, safe='')}"
+        path = f"api/v1/objectives/{part_of_path(info.name, 'name')}"
         self._transport.request("PUT", path, content=content, headers=JSON_HEADERS)
 
     def get_json(self, path: str, **query: Any) -> Any:
@@ -134,7 +133,7 @@ class Client:
     def claim(self, worker: str, session: str, holding: Sequence[str], limit: int) -> list[Assignment]:
         """See `Gateway.claim`."""
         body = {"session": session, "holding": list(holding), "limit": limit}
-        return _ASSIGNMENTS.validate_json(self._post(f"workers/{quote(worker, safe='')}/claim", body))
+        return _ASSIGNMENTS.validate_json(self._post(f"workers/{part_of_path(worker, 'worker')}/claim", body))
 
     def renew(self, leases: Sequence[Lease]) -> list[Decision]:
         """See `Gateway.renew`."""
@@ -174,7 +173,7 @@ class Client:
         """See `Gateway.get_artifact`."""
         if number is None:
             number = self._best_number(study)
-        listed = self._transport.request("GET", f"api/v1/studies/{quote(study, safe='')}/trials/{number}/artifacts")
+        listed = self._transport.request("GET", study_path(study, f"/trials/{number}/artifacts"))
         records = TypeAdapter(list[Artifact]).validate_json(listed.content)
         record = next((record for record in records if record.name == name), None)
         if record is None:
@@ -184,7 +183,7 @@ class Client:
 
     def _best_number(self, study: str) -> int:
         """Raises `StudyNotFound`, `TrialNotFound`."""
-        response = self._transport.request("GET", f"api/v1/studies/{quote(study, safe='')}/best")
+        response = self._transport.request("GET", study_path(study, "/best"))
         best = _BEST.validate_json(response.content).trial
         if best is None:
             raise TrialNotFound(f"study {study!r} has no best trial yet")
@@ -215,4 +214,4 @@ class Client:
 
 
 def _artifact_path(study: str, number: int, name: str) -> str:
-    return f"api/v1/studies/{quote(study, safe='')}/trials/{number}/artifacts/{quote(name, safe='')}"
+    return study_path(study, f"/trials/{number}/artifacts/{part_of_path(name, 'artifact')}")

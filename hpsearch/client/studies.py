@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from pydantic import TypeAdapter
 
-from hpsearch.client.transport import Transport
+from hpsearch.client.transport import Transport, part_of_path, study_path
 from hpsearch.confirmation import Confirmation
 from hpsearch.errors import Fault, InvalidInput, LeaseLost, StudyEnded, near
 from hpsearch.gateway import Assignment
@@ -128,13 +128,14 @@ def _of(metric: str | None) -> dict[str, str]:
     return {} if metric is None else {"metric": metric}
 
 
-def _told(value: Any, name: str) -> Any:
+def _told(**measured: Any) -> dict[str, Any]:
     """What a loop measured, plain. Raises `InvalidInput`, which says what to do with a trial that diverged."""
     try:
-        return plain({name: value})[name]
+        told: dict[str, Any] = plain(measured)
     except InvalidInput as error:
         hint = "; a trial that diverged is told by `diverge()`"
         raise InvalidInput(faults=[Fault(fault.path, fault.problem + hint) for fault in error.faults]) from error
+    return told
 
 
 class StudyHandle:
@@ -153,15 +154,19 @@ class StudyHandle:
         return self.info.spec.name
 
     def _path(self, rest: str = "") -> str:
-        return f"api/v1/studies/{quote(self.name, safe='')}{rest}"
+        return study_path(self.name, rest)
 
     def _get(self, rest: str = "", *, wait: float = 0.0, **options: Any) -> bytes:
         return self._transport.request("GET", self._path(rest), wait=wait, **options).content
 
     def _post(self, rest: str, body: Any = None) -> bytes:
+        return self._send(rest, None if body is None else plain(body))
+
+    def _send(self, rest: str, body: Any) -> bytes:
+        """The answer to a body that is plain."""
         options: dict[str, Any] = {}
         if body is not None:
-            options = {"content": json.dumps(plain(body)), "headers": {"Content-Type": "application/json"}}
+            options = {"content": json.dumps(body), "headers": {"Content-Type": "application/json"}}
         return self._transport.request("POST", self._path(rest), **options).content
 
     # --- watched -----------------------------------------------------------------------------------------------------
@@ -275,7 +280,7 @@ class StudyHandle:
         important by a method, `ped_anova` where none is named. Raises `InvalidInput` with the known kinds."""
         query = {"parameter": list(parameters), "form": form} | _of(metric)
         query |= {} if method is None else {"method": method}
-        content = self._get(f"/plots/{quote(kind, safe='')}", params=query)
+        content = self._get(f"/plots/{part_of_path(kind, 'kind')}", params=query)
         return TypeAdapter(dict[str, Any]).validate_json(content)
 
     # --- steered -----------------------------------------------------------------------------------------------------
@@ -354,9 +359,9 @@ class StudyHandle:
             time.sleep(ASK_AGAIN_SECONDS)
 
     def _report(self, lease: Lease, step: int, value: float, metrics: Metrics) -> Decision:
-        told = {"step": step, "value": _told(value, "value"), "metrics": _told(metrics, "metrics")}
+        told = plain({"step": step}) | _told(value=value, metrics=metrics)
         body = {"token": lease.token, "attempt": lease.attempt} | told
-        answer = self._post(f"/trials/{lease.number}/report", body)
+        answer = self._send(f"/trials/{lease.number}/report", body)
         return TypeAdapter(dict[str, Decision]).validate_json(answer)["decision"]
 
     def _release(self, lease: Lease, reason: str) -> None:
@@ -366,9 +371,10 @@ class StudyHandle:
         if _RECEIPTS.validate_json(answer) != [Receipt.ACCEPTED]:
             raise LeaseLost
 
-    def _tell(self, lease: Lease, **body: Any) -> Trial:
-        body |= {"token": lease.token, "attempt": lease.attempt}
-        return _TRIAL.validate_json(self._post(f"/trials/{lease.number}/tell", body))
+    def _tell(self, lease: Lease, state: str, told: Mapping[str, Any]) -> Trial:
+        """`told` is plain."""
+        body = {"token": lease.token, "attempt": lease.attempt, "state": state, **told}
+        return _TRIAL.validate_json(self._send(f"/trials/{lease.number}/tell", body))
 
 
 class AskedTrial:
@@ -413,13 +419,14 @@ class AskedTrial:
         name. Raises `InvalidInput` where one is missing or not searched."""
         if isinstance(value, Mapping):
             value = _in_order(value, self._study.info.spec.objective.searched)
-        measured = _told(value, "value")
-        told = {"values" if isinstance(measured, list) else "value": measured}
-        return self._study._tell(self._lease, state="complete", **told, metrics=_told(metrics or {}, "metrics"))
+        told = _told(value=value, metrics=metrics or {})
+        if isinstance(told["value"], list):
+            told["values"] = told.pop("value")
+        return self._study._tell(self._lease, "complete", told)
 
     def prune(self) -> Trial:
         """It ended early, without hope."""
-        return self._study._tell(self._lease, state="pruned")
+        return self._study._tell(self._lease, "pruned", {})
 
     def diverge(self, what: str = "") -> Trial:
         """It failed as its value became infinite or not a number: the sampler keeps away from there."""
@@ -427,4 +434,4 @@ class AskedTrial:
 
     def fail(self, reason: str) -> Trial:
         """It ended without a value."""
-        return self._study._tell(self._lease, state="failed", reason=reason)
+        return self._study._tell(self._lease, "failed", plain({"reason": reason}))

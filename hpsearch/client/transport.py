@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -31,6 +32,19 @@ SILENT_SECONDS = 45.0
 BY_TYPE: Mapping[str, type[HpsearchError]] = {problem_type(error): error for error in error_tree()}
 _BY_STATUS = {401: Unauthorized, 404: NotFound, 413: TooLarge, 503: StoreUnavailable}
 """For answers that no hpsearch wrote: a proxy's, say."""
+
+
+def part_of_path(name: str, what: str) -> str:
+    """A name as one part of a path. Raises `InvalidInput` for what can be none: no name at all, and what leads
+    elsewhere."""
+    if name in ("", ".", "..") or "/" in name:
+        raise InvalidInput(faults=[Fault(what, f"must be a name, not {name!r}")])
+    return quote(name, safe="")
+
+
+def study_path(name: str, rest: str = "") -> str:
+    """Where the server has a study. Raises `InvalidInput`."""
+    return f"api/v1/studies/{part_of_path(name, 'study')}{rest}"
 
 
 @functools.cache

@@ -163,15 +163,18 @@ def _range_faults(parameter: ParameterInfo, searched: Mapping[str, Any], path: s
 
 def _constraint_faults(info: ObjectiveInfo, study: Mapping[str, Any], said: Collection[str]) -> Iterator[Fault]:
     """Of names that are neither searched nor fixed. An objective may measure more than it lets search, so that other
-    names are taken for metrics, but for those that are nearly a parameter's."""
+    names are taken for metrics, unless it says what it measures, but for those that are nearly a parameter's."""
     texts = study.get("constraints")
     for position, text in enumerate(texts if isinstance(texts, list | tuple) else ()):
-        path, known = f"constraints.{position}", _names_of(info)
+        path, known = f"constraints.{position}", [*said, *_names_of(info)]
         for name in sorted(_names_in(text) - set(said)):
             if info.parameter(name) is not None:
                 yield Fault(path, f"names {name}, which is neither in space nor in objective.settings")
             elif name.startswith("test_"):
                 yield Fault(path, f"names {name}: no search may look at the test split")
+            elif not info.may_measure(name):
+                problem = f"names {name}, which {info.name} neither takes for a parameter nor measures"
+                yield Fault(path, problem, near(name, known))
             elif info.metric(name) is None and (close := get_close_matches(name, known, n=1, cutoff=0.85)):
                 yield Fault(path, f"names {name}, which {info.name} does not know", close[0])
 

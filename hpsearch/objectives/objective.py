@@ -101,6 +101,9 @@ class ObjectiveInfo:
     """What may be searched; never a test metric. Empty: it does not say, and a study names what it likes."""
     open: bool = False
     """Whether it takes parameters beyond these, of any name."""
+    measured: tuple[str, ...] = ()
+    """What trials measure besides `metrics`: names, and beginnings of names with a `*` behind them. Empty: it does not
+    say."""
 
     def parameter(self, name: str) -> ParameterInfo | None:
         """The parameter of this name; of `hidden_units[2]`, what `hidden_units` publishes, without a default."""
@@ -114,6 +117,12 @@ class ObjectiveInfo:
     def metric(self, name: str) -> MetricInfo | None:
         """The searchable metric of this name."""
         return next((metric for metric in self.metrics if metric.name == name), None)
+
+    def may_measure(self, name: str) -> bool:
+        """Whether trials may have a measurement of this name, by what it says."""
+        if not self.measured or self.metric(name) is not None:
+            return True
+        return any(name == item or (item[-1:] == "*" and name.startswith(item[:-1])) for item in self.measured)
 
 
 def _fetch_nothing(study: str, number: int | None, name: str) -> Path:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpsearch.sampler_spec import CMAESSampler
 from hpsearch.search.feasible import is_feasible
 from hpsearch.search.history import History
 from hpsearch.search.space import Floats
-from hpsearch.spec import CMAESSampler
 
 if TYPE_CHECKING:
     from cmaes import CMA

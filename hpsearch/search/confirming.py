@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import stdtr
 
 from hpsearch.confirmation import Confirmed, Spread
-from hpsearch.spec import Direction
+from hpsearch.objective_spec import Direction
 from hpsearch.trials import Trial, TrialState
 
 LEAST_RUNS = 2

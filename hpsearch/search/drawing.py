@@ -9,8 +9,9 @@ import signal
 import sys
 from typing import IO, Any
 
+from hpsearch.sampler_spec import GPSampler
 from hpsearch.search import gp
-from hpsearch.spec import GPSampler, StudySpec
+from hpsearch.spec import StudySpec
 
 BOOT = """
 import json, sys

@@ -17,12 +17,12 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
+from hpsearch.sampler_spec import NSGA2Sampler, NSGA3Sampler
 from hpsearch.search.chance import random_points
 from hpsearch.search.distributions import distributions_of
 from hpsearch.search.feasible import is_feasible
 from hpsearch.search.history import History
 from hpsearch.search.space import Floats
-from hpsearch.spec import NSGA2Sampler, NSGA3Sampler
 
 CHILDREN = 10
 """Bred at most, where they violate a constraint over parameters."""

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from scipy.special import log_ndtr
 
+from hpsearch.sampler_spec import GPSampler
 from hpsearch.search.beliefs import strength_of
 from hpsearch.search.chance import seed_of
 from hpsearch.search.feasible import is_feasible
 from hpsearch.search.gaussian import GaussianProcess, fitted, log_improvement, log_improvement_slopes
 from hpsearch.search.history import History
 from hpsearch.search.space import Flags, Floats, Numbers
-from hpsearch.spec import GPSampler, StudySpec
+from hpsearch.spec import StudySpec
 
 MOST_TOLD = 300
 """Trials that are looked at: half of them the best, the others the newest."""

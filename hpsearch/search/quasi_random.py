@@ -6,10 +6,10 @@ import sys
 import threading
 import warnings
 
+from hpsearch.sampler_spec import QMCSampler
 from hpsearch.search.chance import believed
 from hpsearch.search.history import History
 from hpsearch.search.space import Floats
-from hpsearch.spec import QMCSampler
 
 _ENGINES = "scipy.stats.qmc"
 

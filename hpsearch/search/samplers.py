@@ -7,11 +7,7 @@ from typing import Any
 import numpy as np
 
 from hpsearch.automatic import sampler_of
-from hpsearch.search import brute_force, cma_es, feasible, genetic, gp, grid, heeding, quasi_random, tpe
-from hpsearch.search.chance import random_points, seed_of
-from hpsearch.search.history import History
-from hpsearch.search.space import Floats
-from hpsearch.spec import (
+from hpsearch.sampler_spec import (
     BruteForceSampler,
     CMAESSampler,
     GPSampler,
@@ -19,9 +15,13 @@ from hpsearch.spec import (
     NSGA2Sampler,
     NSGA3Sampler,
     QMCSampler,
-    StudySpec,
     TPESampler,
 )
+from hpsearch.search import brute_force, cma_es, feasible, genetic, gp, grid, heeding, quasi_random, tpe
+from hpsearch.search.chance import random_points, seed_of
+from hpsearch.search.history import History
+from hpsearch.search.space import Floats
+from hpsearch.spec import StudySpec
 from hpsearch.trials import Parameters, Suggestion
 
 

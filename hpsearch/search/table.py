@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.insights import Outcome
+from hpsearch.objective_spec import Direction
 from hpsearch.search.fronts import is_on_front
 from hpsearch.search.space import Dimension, Floats, Numbers, Space
-from hpsearch.spec import Direction, StudySpec
+from hpsearch.spec import StudySpec
 from hpsearch.trials import Parameters, TrialState
 
 Codes = NDArray[np.int32]

@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.sampler_spec import TPESampler
 from hpsearch.search.beliefs import strength_of
 from hpsearch.search.brute_force import is_taken
 from hpsearch.search.feasible import is_feasible
@@ -20,7 +21,6 @@ from hpsearch.search.heeding import heeded
 from hpsearch.search.history import History
 from hpsearch.search.parzen import ParzenEstimator, recency_weights
 from hpsearch.search.space import Dimension, Flags, Floats, Numbers
-from hpsearch.spec import TPESampler
 
 CANDIDATES = 24
 """Points drawn from the good side, of which the one with the best ratio is suggested."""

@@ -22,11 +22,12 @@ from typing import IO, Any
 
 import numpy as np
 
+from hpsearch.sampler_spec import GPSampler, QMCSampler
 from hpsearch.search import gp, quasi_random
 from hpsearch.search.drawing import BOOT, question
 from hpsearch.search.history import History
 from hpsearch.search.space import Floats
-from hpsearch.spec import GPSampler, QMCSampler, StudySpec
+from hpsearch.spec import StudySpec
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from hpsearch.errors import HpsearchError
 from hpsearch.gateway import Assignment
 from hpsearch.service import checks, life, promotions
 from hpsearch.service.histories import Histories, KeptHistory
-from hpsearch.service.shares import Kind, Shares
+from hpsearch.service.shares import Kind, Served, Shares
 from hpsearch.store import studies, trials, workers
 from hpsearch.store.database import Database, Transaction
 from hpsearch.store.locked import LockedStudy, LockedTrial, lock_by_id
@@ -74,6 +74,7 @@ class Claims:
         self._database = database
         self._histories = histories
         self._lease_seconds = lease_seconds
+        self._served = Served()
 
     # --- workers -----------------------------------------------------------------------------------------------------
 
@@ -98,7 +99,7 @@ class Claims:
         later: set[int] = set()
         while True:
             with self._database.read() as tx:
-                plan = _plan(tx, claims, late)
+                plan = _plan(tx, claims, self._served, late)
             plan.later = later
             if not (plan.study_ids or plan.unseen):  # what waiting workers ask every moment writes nothing
                 return plan.nothing_more({}), []
@@ -128,6 +129,8 @@ class Claims:
                 held += _promote(tx, study, promoted, holders)
                 if study.id in drawn:
                     held += drawn[study.id].create(tx, study, wanted, holders)
+                if held:
+                    self._served.note(study.id)
                 life.save(tx, study)
                 assignments = life.assignments(tx, study, [trial for _, trial in held])
                 for (position, _), assignment in zip(held, assignments, strict=True):
@@ -246,7 +249,7 @@ def _promote(
     ]
 
 
-def _plan(tx: Transaction, claims: Sequence[Claim], late: Collection[int]) -> _Plan:
+def _plan(tx: Transaction, claims: Sequence[Claim], served: Served, late: Collection[int]) -> _Plan:
     """What there is for whom: a worker's own live trials that it does not know of, then those of the studies whose turn
     it is. Of `late` studies, whose next trials are being drawn, nothing new."""
     found = workers.by_name(tx, {claim.worker for claim in claims})
@@ -256,7 +259,7 @@ def _plan(tx: Transaction, claims: Sequence[Claim], late: Collection[int]) -> _P
     _plan_own(tx, claims, plan, missing)
     objectives = {position: set(found[claims[position].worker].objectives) for position in missing}
     if any(missing.values()):
-        _plan_shared(tx, plan, missing, objectives, late)
+        _plan_shared(tx, plan, missing, objectives, served, late)
     return plan
 
 
@@ -277,12 +280,13 @@ def _plan_shared(
     plan: _Plan,
     missing: dict[int, int],
     objectives: dict[int, set[str]],
+    served: Served,
     late: Collection[int],
 ) -> None:
     """Trials of the studies whose turn it is: waiting ones first, then those that are promoted at a rung, then new
     ones."""
     open_studies = studies.open_to(tx, set().union(*objectives.values()))
-    shares = Shares(open_studies, sum(missing.values()), partial(promotions.promotable, tx), late)
+    shares = Shares(open_studies, sum(missing.values()), partial(promotions.promotable, tx), served, late)
     waiting: dict[int, list[int]] = {}
     for position, count in missing.items():
         for _ in range(count):

@@ -9,11 +9,12 @@ from hpsearch.earlier import Found
 from hpsearch.errors import Fault, StudyExists
 from hpsearch.objectives.objective import ObjectiveInfo
 from hpsearch.parameters import problem_with
+from hpsearch.sampler_spec import GridSampler
 from hpsearch.search.distributions import configuration_faults
 from hpsearch.service import life
 from hpsearch.service.checks import difference
 from hpsearch.service.extending import extended
-from hpsearch.spec import GridSampler, StudySpec
+from hpsearch.spec import StudySpec
 from hpsearch.store import earlier as kept
 from hpsearch.store import studies, trials
 from hpsearch.store.database import Transaction

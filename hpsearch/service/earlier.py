@@ -5,12 +5,13 @@ from collections.abc import Iterator, Sequence
 from hpsearch.automatic import sampler_of
 from hpsearch.earlier import Agreement, Found
 from hpsearch.errors import Fault, InvalidSpec
+from hpsearch.sampler_spec import TPESampler
 from hpsearch.search.earlier import COMPARED, FEWEST, MOST_BEST, MOST_OTHERS, EarlierStudy, Knowledge, tau, weights_of
 from hpsearch.search.ended import ended_in
 from hpsearch.search.space import Space
 from hpsearch.search.table import Table
 from hpsearch.service.tables import Tables
-from hpsearch.spec import StudySpec, TPESampler
+from hpsearch.spec import StudySpec
 from hpsearch.store import outcomes, studies
 from hpsearch.store.database import Database
 from hpsearch.studies import Study

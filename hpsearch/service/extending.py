@@ -1,8 +1,9 @@
 """Studies whose budget is raised, before or after they have ended by it."""
 
+from hpsearch.budget_spec import MOST_TRIALS
 from hpsearch.errors import Conflict, Fault, InvalidInput, StudyEnded
 from hpsearch.service import life
-from hpsearch.spec import MOST_TRIALS, StudySpec
+from hpsearch.spec import StudySpec
 from hpsearch.store import confirming
 from hpsearch.store.database import Transaction
 from hpsearch.store.locked import LockedStudy

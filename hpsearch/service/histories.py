@@ -6,11 +6,12 @@ from contextlib import contextmanager
 
 from hpsearch.automatic import sampler_of
 from hpsearch.earlier import Found
+from hpsearch.sampler_spec import GPSampler
 from hpsearch.search import gp
 from hpsearch.search.history import History
 from hpsearch.search.samplers import suggest
 from hpsearch.service.ahead import Ahead
-from hpsearch.spec import GPSampler, StudySpec
+from hpsearch.spec import StudySpec
 from hpsearch.store import earlier, trials
 from hpsearch.store.database import Database
 from hpsearch.store.locked import LockedStudy, LockedTrial

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.exc import IntegrityError
 
+from hpsearch.budget_spec import Budget
 from hpsearch.conditions import unmet
 from hpsearch.errors import (
     BudgetExceeded,
@@ -25,11 +26,13 @@ from hpsearch.errors import (
     TrialNotFound,
     near,
 )
+from hpsearch.objective_spec import ObjectiveSpec
 from hpsearch.optuna_port import Kind, OptunaStudy, OptunaTrial, Ours, Taken
 from hpsearch.pruner_spec import NoPruner
+from hpsearch.sampler_spec import TPESampler
 from hpsearch.search.distributions import distribution_texts, incompatibility
 from hpsearch.service import checks, life
-from hpsearch.spec import Budget, ObjectiveSpec, StudySpec, TPESampler
+from hpsearch.spec import StudySpec
 from hpsearch.store import optuna_rows, studies, trials
 from hpsearch.store.database import Database, Transaction
 from hpsearch.store.locked import LockedStudy, LockedTrial, lock_by_id, new_trial

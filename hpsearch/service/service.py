@@ -1,8 +1,6 @@
 """The use cases: what hpsearch does, without HTTP. Each change is one transaction, none is held while sampling."""
 
 import contextlib
-import logging
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
@@ -10,51 +8,38 @@ from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy.exc import IntegrityError
-
-from hpsearch.automatic import EPOCHS
 from hpsearch.confirmation import Confirmation
-from hpsearch.earlier import Found
 from hpsearch.errors import (
-    ArtifactNotFound,
-    BudgetExceeded,
     Fault,
     HpsearchError,
     IllegalTransition,
     InvalidInput,
     LeaseLost,
-    ObjectiveNotFound,
     StoreUnavailable,
-    StudyEnded,
-    StudyExists,
     TrialFinished,
-    TrialNotFound,
-    near,
 )
 from hpsearch.gateway import Assignment, Registration, Terms, WorkerStatus
-from hpsearch.objectives.check import study_faults, with_declared_space, with_declared_steps
 from hpsearch.objectives.objective import ObjectiveInfo
-from hpsearch.search import quasi_random, samplers
-from hpsearch.search.distributions import configuration_faults
-from hpsearch.search.feasible import check_satisfiable
-from hpsearch.service import checks, cloning, confirmations, extending, leased, life, publishing
+from hpsearch.search import quasi_random
+from hpsearch.service import checks, confirmations, extending, leased, life
 from hpsearch.service.ahead import Ahead
+from hpsearch.service.artifacts import Artifacts
 from hpsearch.service.claims import Claim, Claims, Later
-from hpsearch.service.earlier import found_for
+from hpsearch.service.creating import Creation
+from hpsearch.service.every_trial import every_trial
 from hpsearch.service.histories import Histories
+from hpsearch.service.known import KnownObjectives
 from hpsearch.service.markers import Markers
 from hpsearch.service.optuna_port import ServicePort
-from hpsearch.service.ranking import best_first
+from hpsearch.service.queue import Queue
+from hpsearch.service.reaper import Reaper
 from hpsearch.service.tables import Tables
 from hpsearch.service.understanding import Understanding
 from hpsearch.settings import Settings
-from hpsearch.spec import StudySpec, parse_study
-from hpsearch.store import artifacts, earlier, events, objectives, reports, studies, trials, workers
+from hpsearch.store import artifacts, events, reports, studies, trials, workers
 from hpsearch.store.artifacts import ArtifactFolder
-from hpsearch.store.database import Database, Transaction
-from hpsearch.store.locked import lock_by_id
+from hpsearch.store.database import Database
 from hpsearch.store.migrate import migrate
-from hpsearch.store.rows import AnyRow
 from hpsearch.store.trials import Holder
 from hpsearch.studies import Best, Clone, Event, Page, Study, StudyState
 from hpsearch.trials import (
@@ -72,9 +57,6 @@ from hpsearch.trials import (
     TrialState,
 )
 
-logger = logging.getLogger(__name__)
-
-REAP_BATCH = 1000
 PATIENCE = 2.0
 """Seconds that a claim waits for a point that is being drawn; then its worker asks again."""
 
@@ -91,20 +73,22 @@ class Service:
         self, settings: Settings, objectives: Sequence[ObjectiveInfo] = (), clock: Callable[[], float] | None = None
     ) -> None:
         self._settings = settings
-        self._objectives = {info.name: info for info in objectives}
         self._database = Database(settings.sqlalchemy_url, clock)
         self._files = ArtifactFolder(settings.home_folder / "artifacts", settings.max_artifact_mb * 2**20)
+        self._artifacts = Artifacts(self._database, self._files)
         self.markers = Markers(self._database)
         self.optuna = ServicePort(self._database)
         """Optuna's storage interface."""
         self._tables = Tables(self._database)
+        self._objectives = KnownObjectives(self._database, objectives)
+        self._creation = Creation(self._database, self._tables, self._objectives)
         self.understanding = Understanding(self._database, self._tables, clock or time.monotonic)
         """Importances, figures, a summary."""
         self._ahead = Ahead()
         self._histories = Histories(self._database, self._ahead)
+        self._queue = Queue(self._database, self._tables, self._histories)
         self._claims = Claims(self._database, self._histories, settings.lease_seconds)
-        self._closing = threading.Event()
-        self._reaper: threading.Thread | None = None
+        self._reaper = Reaper(self._database, settings.lease_seconds)
 
     # --- the service itself ------------------------------------------------------------------------------------------
 
@@ -117,14 +101,11 @@ class Service:
         migrate(self._database)
         self._files.sweep()
         if reaper:
-            self._reaper = threading.Thread(target=self._reap_forever, name="reaper", daemon=True)
             self._reaper.start()
 
     def close(self) -> None:
         """Stop the reaper and drop the database's connections."""
-        self._closing.set()
-        if self._reaper is not None:
-            self._reaper.join()
+        self._reaper.close()
         self._ahead.close()
         self._database.close()
 
@@ -140,40 +121,12 @@ class Service:
         with self._database.read() as tx:
             studies.page(tx, after_id=0, limit=1)
 
-    def _reap_forever(self) -> None:
-        # After a start nobody has had the chance to renew: a whole lease's grace first.
-        pause = self._settings.lease_seconds
-        while not self._closing.wait(pause):
-            pause = min(1.0, self._settings.lease_seconds / 4)
-            try:
-                self.reap()
-            except HpsearchError as error:
-                logger.warning("could not look for dead leases: %s", error)
-            except Exception:
-                logger.exception("could not look for dead leases")
-
     def reap(self) -> int:
         """Hand back the trials whose leases have ended, end the studies whose time is up; returns how many of both.
 
         Any number of servers may do this at once.
         """
-        with self._database.read() as tx:
-            expired = trials.expired(tx, REAP_BATCH)
-            overdue = studies.overdue(tx)
-        reaped = 0
-        for study_id, numbers in checks.by_study(expired):
-            with self._database.write() as tx:
-                for study in lock_by_id(tx, [study_id]).values():
-                    reaped += sum(trials.expire(tx, study, trial) for trial in study.trials(numbers).values())
-                    life.save(tx, study)
-        for study_id in overdue:
-            with self._database.write() as tx:
-                for study in lock_by_id(tx, [study_id]).values():
-                    if study.is_searching and (because := life.out_of_time(study, tx.now)):
-                        life.end_search(tx, study, because)
-                        reaped += 1
-                    life.save(tx, study)
-        return reaped
+        return self._reaper.reap()
 
     # --- studies -----------------------------------------------------------------------------------------------------
 
@@ -182,34 +135,7 @@ class Service:
 
         Raises `InvalidSpec` with every fault, `StudyExists`.
         """
-        known = self._known_objectives()
-        given = with_declared_space(raw, known)
-        raw = with_declared_steps(given, known, EPOCHS)
-        spec = parse_study(raw, study_faults(raw, known))
-        check_satisfiable(spec)
-        found = self._found_earlier(spec)
-        samplers.import_ahead(spec)
-        try:
-            with self._database.write() as tx:
-                study = studies.create(tx, spec)
-                earlier.keep(tx, study.id, found)
-                return study, True
-        except IntegrityError:
-            with self._database.read() as tx:
-                study = studies.find(tx, spec.name)
-        if study.spec not in (spec, parse_study(given)):  # it may be older than the rule that steps are on record
-            what = checks.difference(study.spec, spec)
-            raise StudyExists(f"study {spec.name!r} exists with another description: {what}")
-        return study, False
-
-    def _found_earlier(self, spec: StudySpec, kept: Sequence[Found] = ()) -> list[Found]:
-        """What the earlier studies of a new one have found. Of one that exists nothing: it has its own, and they may
-        be gone. Raises `InvalidSpec`."""
-        if spec.earlier:
-            with self._database.read() as tx:
-                if studies.present(tx, spec.name) is not None:
-                    return []
-        return found_for(self._database, self._tables, spec, kept)
+        return self._creation.create(raw)
 
     def get_study(self, name: str) -> Study:
         """Raises `StudyNotFound`."""
@@ -273,26 +199,7 @@ class Service:
 
         Raises `StudyNotFound`, `InvalidSpec` with every fault, `StudyExists`.
         """
-        with self._database.read() as tx:
-            source = studies.find(tx, name)
-            kept = earlier.of_study(tx, source.id)
-        described = cloning.described(source.spec, raw, new_name)
-        known = self._known_objectives()
-        described = with_declared_space(described, known)
-        if raw is not None:  # without another description it is as the first study was
-            described = with_declared_steps(described, known, EPOCHS)
-        info = known.get(source.spec.objective.name or "")
-        faults = [*study_faults(described, known), *cloning.faults(source.spec, described, info)]
-        spec = parse_study(described, faults)
-        known_before = self._found_earlier(spec, kept)
-        clone = cloning.Cloning(source, spec, info, self._all_trials(source), known_before, counted=counted)
-        samplers.import_ahead(spec)
-        try:
-            with self._database.write() as tx:
-                return clone.make(tx)
-        except IntegrityError:  # the name is taken: by the same, perhaps
-            with self._database.write() as tx:
-                return clone.found(tx)
+        return self._creation.clone(name, new_name, raw, counted=counted)
 
     def delete_study(self, name: str) -> None:
         """Remove a study with its trials, reports and artifacts; leases on them are dead at once.
@@ -373,18 +280,7 @@ class Service:
 
         Raises `StudyNotFound`, `TrialNotFound`, `ArtifactNotFound`.
         """
-        with self._database.read() as tx:
-            found = studies.find(tx, study)
-            number = found.best_number if number is None else number
-            if number is None:
-                several = "searches several metrics, which have no one best trial: name one"
-                problem = several if found.spec.objective.has_several else "has no complete trial yet"
-                raise TrialNotFound(f"study {study!r} {problem}")
-            record, relative = artifacts.find(tx, found, trials.find(tx, found, number).number, name)
-        path = self._files.path(relative)
-        if not path.is_file():
-            raise ArtifactNotFound(f"artifact {name!r} is no longer there")
-        return record, path
+        return self._artifacts.open(study, number, name)
 
     def enqueue(
         self, study: str, configurations: Sequence[Parameters], *, request_id: str | None = None
@@ -394,28 +290,7 @@ class Service:
 
         Raises `StudyNotFound`, `InvalidInput`, `StudyEnded`, `BudgetExceeded`; then nothing was enqueued.
         """
-        found = self.get_study(study)
-        faults = [
-            fault
-            for position, configuration in enumerate(configurations)
-            for fault in configuration_faults(found.spec, configuration, f"configurations.{position}")
-        ]
-        if faults:
-            raise InvalidInput(faults=faults)
-        checks.check_open(found.state, study)
-        with self._histories.drawing(found) as kept:
-            suggestions = kept.suggest(configurations)
-        with self._database.write() as tx:
-            locked = studies.lock(tx, study)
-            known = trials.of_request(tx, locked, request_id) if request_id else []
-            if known:
-                return [trial.as_trial(locked.spec) for trial in known]
-            checks.check_open(locked.state, study)
-            if locked.room is not None and locked.room < len(configurations):
-                raise BudgetExceeded(f"the budget of {study!r} leaves room for {locked.room} more trials")
-            made = trials.create(tx, locked, suggestions, holder=None, request_id=request_id)
-            locked.save()
-        return [trial.as_trial(locked.spec) for trial in made]
+        return self._queue.enqueue(study, configurations, request_id)
 
     def enqueue_best(self, study: str, source: str, count: int, *, request_id: str | None = None) -> list[Trial]:
         """The best complete trials' configurations of another study, as far as they are of this one's space: a search
@@ -423,14 +298,7 @@ class Service:
 
         Raises what `enqueue` does, and `InvalidInput` where none of them says anything of this space.
         """
-        checks.limit_of(count)
-        target, other = self.get_study(study), self.get_study(source)
-        found = best_first(self._database, self._tables, other)
-        configurations = cloning.best_configurations(target.spec, found, count)
-        if not configurations:
-            problem = f"has no complete trial with a parameter that is of the space of {study!r}"
-            raise InvalidInput(faults=[Fault("source", problem)])
-        return self.enqueue(study, configurations, request_id=request_id)
+        return self._queue.enqueue_best(study, source, count, request_id)
 
     def retry_failed(self, study: str, numbers: Sequence[int] | None = None) -> list[Trial]:
         """Let failed trials (all, where none is named) be run again, under their numbers: no trial counts twice.
@@ -440,41 +308,13 @@ class Service:
         where it was stopped, `Conflict` where it has reached its target or used up its time, and `InvalidInput` where
         a number is not of a failed trial; then none is run again.
         """
-        with self._database.write() as tx:
-            locked = studies.lock(tx, study)
-            if locked.state is StudyState.STOPPED:
-                raise StudyEnded(f"study {study!r} was stopped")
-            chosen = sorted(set(trials.failed(tx, locked, TrialKind.ALL) if numbers is None else numbers))
-            made = list(locked.trials(chosen).values())
-            again = {trial.number for trial in made if trial.is_failed or trial.is_open}
-            checks.check([Fault(f"numbers.{n}", "is not a failed trial") for n in chosen if n not in again])
-            for trial in made:
-                if trial.is_failed:
-                    trials.try_again(locked, trial)
-            if locked.searched_at is not None and any(trial.confirms is None for trial in made):
-                # the search goes on, and is confirmed anew
-                extending.check_goes_on(tx, locked, None, "failed trials run again")
-                locked.searched_at = locked.ended_because = None
-            if made and locked.state is not StudyState.PAUSED:
-                life.reopen(locked)
-            life.save(tx, locked)
-        return [trial.as_trial(locked.spec) for trial in made]
+        return self._queue.retry(study, numbers)
 
     def export(self, study: str, kind: TrialKind = TrialKind.SEARCH) -> Iterator[Trial]:
         """Every trial of the search by number (of another kind, where that is meant), a page at a time. Raises
         `StudyNotFound` at once."""
         found = self.get_study(study)
-        return self._all_trials(found, kind)
-
-    def _all_trials(self, study: Study, kind: TrialKind = TrialKind.SEARCH) -> Iterator[Trial]:
-        after = -1
-        while True:
-            with self._database.read() as tx:
-                found = trials.page(tx, study, after, checks.MAX_PAGE, kind=kind)
-            yield from found
-            if len(found) < checks.MAX_PAGE:
-                return
-            after = found[-1].number
+        return every_trial(self._database, found, kind)
 
     # --- ask and tell, for outside loops -----------------------------------------------------------------------------
 
@@ -554,18 +394,9 @@ class Service:
         """See `Gateway.register`. Raises `InvalidInput`."""
         if not worker.name or worker.slots < 1:
             raise InvalidInput(faults=[Fault("name" if worker.slots else "slots", "must not be empty")])
-        infos = publishing.publishable(worker.published, self._objectives)
-        try:
-            self._register(worker, infos)
-        except IntegrityError:  # two first registrations met: the row is there now
-            self._register(worker, infos)
+        self._objectives.publish(worker.published, besides=partial(workers.register, worker=worker))
         lease_seconds = self._settings.lease_seconds
         return Terms(lease_seconds=lease_seconds, renew_seconds=lease_seconds / 3)
-
-    def _register(self, worker: Registration, infos: publishing.Documents) -> None:
-        with self._database.write() as tx:
-            workers.register(tx, worker)
-            objectives.publish(tx, infos)
 
     def claim(self, worker: str, session: str, holding: Sequence[str], limit: int) -> list[Assignment]:
         """See `Gateway.claim`."""
@@ -609,30 +440,7 @@ class Service:
 
     def put_artifact(self, lease: Lease, name: str, path: Path) -> Artifact:
         """See `Gateway.put_artifact`. Raises `InvalidInput` for a name that is no plain file name."""
-        artifacts.check_name(name)
-        with self._database.read() as tx:  # no copying for a lease that is gone already
-            row = self._leased(tx, lease)
-        blob = self._files.keep(row.study_id, row.number, path)
-        try:
-            with self._database.write() as tx:
-                row = self._leased(tx, lease)
-                trials.renew(tx, [row])
-                record, former = artifacts.record(tx, row, name, blob)
-        except HpsearchError as error:
-            # after an unknown outcome (the connection broke at the commit) the bytes may be named: leave them
-            if not isinstance(error, StoreUnavailable):
-                self._files.discard(blob.path)
-            raise
-        if former is not None:
-            self._files.discard(former)
-        return record
-
-    def _leased(self, tx: Transaction, lease: Lease) -> AnyRow:
-        """The trial's row, locked. Raises `LeaseLost`."""
-        row = trials.lock_leased(tx, [lease]).get((lease.study, lease.number))
-        if row is None or not trials.is_held(row, lease):
-            raise LeaseLost
-        return row
+        return self._artifacts.put(lease, name, path)
 
     def get_artifact(self, study: str, number: int | None, name: str, path: Path) -> Artifact:
         """See `Gateway.get_artifact`."""
@@ -650,31 +458,12 @@ class Service:
 
     def objectives(self) -> tuple[ObjectiveInfo, ...]:
         """What the objectives publish of themselves: the server's, then users' own."""
-        return tuple(self._known_objectives().values())
+        return tuple(self._objectives.known().values())
 
     def objective(self, name: str) -> ObjectiveInfo:
         """Raises `ObjectiveNotFound`."""
-        known = self._known_objectives()
-        if name not in known:
-            close = near(name, known)
-            raise ObjectiveNotFound(
-                f"there is no objective {name!r}" + (f" (did you mean {close!r}?)" if close else "")
-            )
-        return known[name]
+        return self._objectives.find(name)
 
     def publish_objectives(self, infos: Sequence[ObjectiveInfo]) -> None:
         """Make users' own objectives known before a worker does, or again. Raises `InvalidInput`."""
-        documents = publishing.publishable(infos, self._objectives)
-        try:
-            self._publish(documents)
-        except IntegrityError:  # another was the first to publish under one of the names: it is there now
-            self._publish(documents)
-
-    def _publish(self, documents: publishing.Documents) -> None:
-        with self._database.write() as tx:
-            objectives.publish(tx, documents)
-
-    def _known_objectives(self) -> dict[str, ObjectiveInfo]:
-        with self._database.read() as tx:
-            own = objectives.published(tx)
-        return {**self._objectives, **publishing.understood(own, besides=self._objectives)}
+        self._objectives.publish(infos)

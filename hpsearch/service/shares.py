@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from heapq import heappop, heappush
+from itertools import count
 
 from hpsearch.service.checks import room_of, slots_of
 from hpsearch.studies import Study, StudyState
@@ -12,6 +13,9 @@ Paused = tuple[int, int]
 """A trial's number and the rung where it pauses."""
 Promotable = Callable[[Study, int], list[Paused]]
 """At most so many of a study's trials that may go on."""
+
+
+_Rank = tuple[int, float, int, int]
 
 
 class Kind(Enum):
@@ -32,24 +36,49 @@ class Turn:
     """What is promoted."""
 
 
+class Served:
+    """When each study was last given something, as this server knows: with one slot no study has anything running when
+    it falls free, and the study that was made first would have every turn. A restart forgets it, at the cost of a turn.
+    """
+
+    def __init__(self) -> None:
+        self._turns: dict[int, int] = {}
+        self._next = count(1)
+
+    def note(self, study_id: int) -> None:
+        """It was given something now."""
+        self._turns[study_id] = next(self._next)
+
+    def turn_of(self, study: Study) -> int:
+        """Greater is later; 0 where it was not served yet."""
+        return self._turns.get(study.id, 0)
+
+
 class Shares:
     """Hands out turns. The next one goes to the highest priority that has something to run, and within it to the study
     that would have the least trials running for its weight after it (D'Hondt's rule, which keeps shares in proportion);
-    of equals to the one that was made first.
+    of equals to the one that was served longest ago.
     """
 
-    def __init__(self, studies: Sequence[Study], most: int, promotable: Promotable, late: Collection[int] = ()) -> None:
+    def __init__(
+        self,
+        studies: Sequence[Study],
+        most: int,
+        promotable: Promotable,
+        served: "Served",
+        late: Collection[int] = (),
+    ) -> None:
         """`most` turns will be asked for. What is promotable is asked of a study when it comes to that.
 
         Of studies whose ids are `late` there are no new trials yet. They are waited for, a second mostly, rather than
         that a study of a lower priority takes the slot for as long as its trial runs.
         """
         least = max((study.spec.priority for study in studies if study.id in late), default=None)
-        self._heaps: dict[str, list[tuple[tuple[int, float, int], _Share]]] = {}
+        self._heaps: dict[str, list[tuple[_Rank, _Share]]] = {}
         for study in studies:
             if least is not None and study.spec.priority < least:
                 continue
-            share = _Share(study, most, promotable, is_late=study.id in late)
+            share = _Share(study, most, promotable, served.turn_of(study), is_late=study.id in late)
             if share.left and study.spec.objective.name is not None:
                 heappush(self._heaps.setdefault(study.spec.objective.name, []), (share.rank, share))
 
@@ -69,8 +98,9 @@ class Shares:
 class _Share:
     """A study and what it can still be given, by a look at it that may be old."""
 
-    def __init__(self, study: Study, most: int, promotable: Promotable, *, is_late: bool) -> None:
+    def __init__(self, study: Study, most: int, promotable: Promotable, served_at: int, *, is_late: bool) -> None:
         self.study = study
+        self._served_at = served_at
         self._most = most
         self._promotable = promotable
         self._promoted: list[Paused] | None = None
@@ -87,9 +117,10 @@ class _Share:
         return self._slots > 0 and self._waiting + self._paused + self._fresh > 0
 
     @property
-    def rank(self) -> tuple[int, float, int]:
+    def rank(self) -> _Rank:
         """Less is sooner; no two studies have the same."""
-        return -self.study.spec.priority, (self._running + 1) / self.study.spec.weight, self.study.id
+        study = self.study
+        return -study.spec.priority, (self._running + 1) / study.spec.weight, self._served_at, study.id
 
     def give(self) -> Turn | None:
         """Give it a turn; None where nothing is left after all."""

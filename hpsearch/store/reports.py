@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, select, update
 
-from hpsearch.spec import Direction
+from hpsearch.objective_spec import Direction
 from hpsearch.store.database import Transaction
 from hpsearch.store.rows import AnyRow, intermediate_of
 from hpsearch.store.tables import reports, trials

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, bindparam, func, select
 
-from hpsearch.spec import Direction
+from hpsearch.objective_spec import Direction
 from hpsearch.store.database import Transaction
 from hpsearch.store.locked import LockedStudy, LockedTrial
 from hpsearch.store.reports import OF_SEARCH

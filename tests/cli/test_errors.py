@@ -73,11 +73,19 @@ def test_a_study_that_is_not_there(connected: Command) -> None:
     assert "nowhere" in answer.complaints
 
 
-@pytest.mark.parametrize("name", ["../objectives", "a/b", "?x=1", " "])
-def test_names_that_no_study_has(connected: Command, name: str) -> None:
-    answer = connected("study", "show", name)
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
+@pytest.mark.parametrize("name", ["?x=1", "ä", " "])
+def test_names_that_no_study_has(connected: Command, name: str, form: list[str]) -> None:
+    answer = connected("study", "show", name, *form)
+    assert (answer.code, answer.complaints) == (1, f"error: there is no study {name!r}\n")
+
+
+@pytest.mark.parametrize("command", ["study show", "study best", "study delete", "study show --json", "objective show"])
+@pytest.mark.parametrize("name", ["", "..", "../objectives", "a/b"])
+def test_no_name_at_all(connected: Command, command: str, name: str) -> None:
+    answer = connected(*command.split(), name)
     assert answer.code == 1
-    assert "Traceback" not in answer.complaints
+    assert answer.complaints.endswith(f": must be a name, not {name!r}\n")
 
 
 def test_no_server(hpsearch: Command) -> None:

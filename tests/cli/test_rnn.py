@@ -12,7 +12,8 @@ from hpsearch.cli.lr_range import middle_of, narrowed
 from hpsearch.client import Client
 from hpsearch.errors import InvalidSpec
 from hpsearch.objectives.rnn.training.lr_range import RangeTest
-from hpsearch.spec import FloatParameter, parse_study
+from hpsearch.parameters import FloatParameter
+from hpsearch.spec import parse_study
 from tests.cli.conftest import Command, Shell
 from tests.cli.runs import running, write_study
 from tests.objectives.conftest import Recorder

@@ -77,6 +77,23 @@ def test_serve_on_a_port_that_is_taken(shell: Shell) -> None:
     assert "Traceback" not in process.stderr
 
 
+def test_a_second_server_on_one_sqlite_file_says_so(shell: Shell) -> None:
+    first = shell.start("serve", "--port", "0", stderr=subprocess.DEVNULL)
+    url = shell.server_url()
+    second = shell.start("serve", "--port", "0")
+    wait_until(lambda: (shell.told_server() or {}).get("pid") == second.pid, "the second one serves")
+    for process in (first, second):
+        process.kill()
+    _, complaints = second.communicate()
+    assert f"a server on {url} (process {first.pid}) uses {shell.home / 'hpsearch.db'} already" in complaints
+    first.wait()
+    third = shell.start("serve", "--port", "0")
+    wait_until(lambda: (shell.told_server() or {}).get("pid") == third.pid, "the third one serves")
+    third.send_signal(signal.SIGTERM)
+    _, complaints = third.communicate(timeout=20)
+    assert "already" not in complaints
+
+
 def test_serve_without_its_database(shell: Shell) -> None:
     process = shell.run("serve", "--port", "0", "--database-url", "postgresql://nobody@127.0.0.1:9/none")
     assert process.returncode == 1

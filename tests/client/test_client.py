@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,21 @@ def test_errors_are_the_services_own(client: Client) -> None:
         trial.report(1, 1.0)
 
 
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_no_name_is_told_so(client: Client, name: str) -> None:
+    study = client.create_study(loop_study())
+    asks: dict[str, Callable[[], object]] = {
+        "study": lambda: client.study(name),
+        "objective": lambda: client.objective(name),
+        "worker": lambda: client.claim(name, "session", [], 1),
+        "kind": lambda: study.figure(name),
+    }
+    for what, ask in asks.items():
+        with pytest.raises(InvalidInput) as caught:
+            ask()
+        assert [str(fault) for fault in caught.value.faults] == [f"{what}: must be a name, not {name!r}"]
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_values_that_are_not_finite_are_refused_before_they_leave(client: Client, value: float) -> None:
     study = client.create_study(loop_study())
@@ -151,6 +166,15 @@ def test_a_study_that_json_cannot_say_is_refused_where_it_is_wrong(client: Clien
     with pytest.raises(InvalidSpec) as caught:
         client.create_study(loop_study(budget={"trials": 3, "target": math.nan}))
     assert [fault.path for fault in caught.value.faults] == ["budget.target"]
+
+
+def test_all_that_is_not_finite_is_told_with_what_to_do(client: Client) -> None:
+    trial = client.create_study(loop_study()).ask()
+    assert trial is not None
+    with pytest.raises(InvalidInput) as caught:
+        trial.report(1, math.nan, {"loss": math.inf})
+    assert [fault.path for fault in caught.value.faults] == ["value", "metrics.loss"]
+    assert all(fault.problem.endswith("is told by `diverge()`") for fault in caught.value.faults)
 
 
 def test_a_wrong_value_is_told_without_a_place_in_a_batch(client: Client) -> None:

@@ -1,6 +1,7 @@
 """Layers by numba's kernels against torch's own, to the values, the gradients and the bits; and without numba."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,7 +14,9 @@ import torch
 from numba import njit
 from torch import Tensor, nn
 
-from hpsearch.objectives.rnn.network import kernels
+import hpsearch
+from hpsearch.objectives.rnn.network.kernels.activations import to_sigmoid, to_tanh
+from hpsearch.objectives.rnn.network.kernels.compiling import kernel
 from hpsearch.objectives.rnn.network.layers import recurrent_layer
 from hpsearch.objectives.rnn.network.native import NATIVE_CELLS, is_faster, is_usable, native_layer
 
@@ -190,7 +193,7 @@ def test_what_is_no_number_stays_none(cell: str) -> None:
 @pytest.mark.parametrize("name", ["sigmoid", "tanh"])
 def test_functions_are_as_exact_as_single_precision(name: str) -> None:
     """To some units in the last place, over all of what they are not constant on."""
-    part = {"sigmoid": kernels._to_sigmoid, "tanh": kernels._to_tanh}[name]
+    part = {"sigmoid": to_sigmoid, "tanh": to_tanh}[name]
     function = njit(lambda numbers: part(numbers))  # noqa: PLW0108 (parts cannot be called from here)
     values = np.concatenate([np.linspace(-80, 80, 400_000), np.geomspace(1e-30, 1, 10_001)]).astype(np.float32)
     found = values.copy()
@@ -249,12 +252,12 @@ def test_what_was_compiled_before_gives_the_same_bits(tmp_path: Path) -> None:
 
 
 COMPILER = """
-from hpsearch.objectives.rnn.network import kernels
+from hpsearch.objectives.rnn.network.kernels import gru
 from hpsearch.objectives.rnn.network.native import is_usable, load_kernels
 load_kernels()
-assert not kernels.gru_forward.signatures
+compiled_before = bool(gru.gru_forward.signatures)
 assert is_usable("gru")
-print(sum(kernels.gru_forward.stats.cache_misses.values()))
+print(compiled_before, sum(gru.gru_forward.stats.cache_misses.values()))
 """
 
 
@@ -262,13 +265,30 @@ print(sum(kernels.gru_forward.stats.cache_misses.values()))
 def test_of_two_slots_one_compiles_and_the_other_waits(tmp_path: Path) -> None:
     command, own = [sys.executable, "-c", COMPILER], os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     slots = [subprocess.Popen(command, env=own, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    assert sorted(slot.communicate(timeout=200)[0].strip() for slot in slots) == ["0", "1"]
+    assert sorted(slot.communicate(timeout=200)[0].strip() for slot in slots) == ["False 0", "False 1"]
+
+
+@pytest.mark.long
+def test_another_file_of_the_kernels_makes_the_compiled_ones_out_of_date(tmp_path: Path) -> None:
+    """numba itself looks at the file of a kernel alone."""
+    package = Path(shutil.copytree(Path(hpsearch.__file__).parent, tmp_path / "hpsearch"))
+    own = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(tmp_path)}
+
+    def compiled() -> str:
+        command = [sys.executable, "-c", COMPILER]
+        ended = subprocess.run(command, env=own, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=200)
+        return ended.stdout.strip()
+
+    assert [compiled(), compiled()] == ["False 1", "True 0"]
+    with (package / "objectives" / "rnn" / "network" / "kernels" / "products.py").open("a") as file:
+        file.write("# other products\n")
+    assert [compiled(), compiled()] == ["False 1", "True 0"]
 
 
 def test_a_folder_that_cannot_be_written_to_is_done_without() -> None:
     names: dict[str, Any] = {}
     exec("def twice(x): return 2 * x", names)  # of no file, as little to be cached as one of a read-only installation
-    assert kernels._kernel(names["twice"])(3) == 6
+    assert kernel(names["twice"])(3) == 6
 
 
 @pytest.mark.parametrize("cell", NATIVE_CELLS)

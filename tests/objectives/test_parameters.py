@@ -201,6 +201,8 @@ def test_a_space_of_layers_conditions_and_every_kind_is_one_for_rnn() -> None:
         ("test_loss <= 1", "no search may look at the test split"),
         ("validaton_loss <= 1", "did you mean 'validation_loss'?"),
         ("bach_size <= 8", "did you mean 'batch_size'?"),
+        ("size_of_batches <= 8", "neither takes for a parameter nor measures"),
+        ("batch <= 8", "did you mean 'batch_size'?"),
     ],
 )
 def test_a_constraint_over_what_rnn_does_not_know_is_refused(constraint: str, problem: str) -> None:
@@ -208,7 +210,7 @@ def test_a_constraint_over_what_rnn_does_not_know_is_refused(constraint: str, pr
         "objective": {"name": "rnn", "metric": "validation_loss", "direction": "minimize",
                       "settings": {"dataset": "digits", "max_epochs": 5}},
         "space": {"batch_size": {"type": "int", "low": 8, "high": 64}},
-        "constraints": ["batch_size * max_epochs <= 200", "model_parameters < 1e6", constraint, 3, "*"],
+        "constraints": ["batch_size * max_epochs <= 200", "model_parameters < 1e6", constraint, 3, "*", "epochs < 4"],
     }  # fmt: skip
     (fault,) = study_faults(raw, {"rnn": INFO})
     assert fault.path == "constraints.2"

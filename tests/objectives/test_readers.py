@@ -450,6 +450,29 @@ class TestTables:
         (root / "x.csv").write_bytes(content)
         assert problem in fault_of(read, "x.csv").problem
 
+    @pytest.mark.parametrize("features", [None, "v", "w,v"])
+    @pytest.mark.parametrize("settings", [{"target": "w"}, {"group": "g", "target": "c"}], ids=["series", "groups"])
+    def test_a_word_among_numbers_is_told(
+        self, read: Read, root: Path, settings: dict[str, Any], features: str | None
+    ) -> None:
+        rows = [f"{60 - i},{i // 2},{i // 2 % 2},{i},{'broken' if i == 4 else i},a{i}" for i in range(60)]
+        (root / "x.csv").write_text("o,g,c,w,v,name\n" + "\n".join(rows))
+        fault = fault_of(read, "x.csv", **settings, order="o", features=features)
+        assert "x.csv: column 'v' holds 'broken' in row 5 below the header" in fault.problem
+        assert read("x.csv", **settings, features="w").features == ("w",)
+
+    def test_a_word_among_the_targets_is_told(self, read: Read, root: Path) -> None:
+        (root / "x.csv").write_text("v\n" + "1\n" * 30 + "\nbroken\n")
+        assert "column 'v' holds 'broken' in row 31 below the header" in fault_of(read, "x.csv", target="v").problem
+        (root / "x.csv").write_text("v,w\n" + "1,1\n" * 30 + "broken,1\n")
+        fault = fault_of(read, "x.csv", target="v", features="w")
+        assert fault.problem == "column 'v' does not hold numbers alone, but 'broken'"
+
+    def test_columns_of_words_alone_are_left_out(self, read: Read, root: Path) -> None:
+        rows = [f"{i},{('', 'wet', 'dry')[i % 3]},2020-01-{i:02d},{'' if i % 2 else 'nan'},{i}" for i in range(10, 32)]
+        (root / "x.csv").write_text("v,kind,day,holes,w\n" + "\n".join(rows))
+        assert read("x.csv", target="v", window=3).features == ("v", "holes", "w")
+
     def test_a_missing_number_is_refused(self, read: Read, root: Path) -> None:
         (root / "x.csv").write_text("v,w\n" + "1,2\n" * 50 + ",2\n")
         data = read("x.csv", target="v")

@@ -39,6 +39,17 @@ def test_digits_are_learnt(recorder: MakeRecorder) -> None:
     assert (result.metrics["test_accuracy"] or 0) > 0.9
 
 
+@pytest.mark.parametrize("settings", [{}, {"folds": 2, "refit": True}, {"bptt_steps": 4}], ids=str)
+def test_all_that_it_measures_is_what_it_says_it_measures(recorder: MakeRecorder, settings: dict[str, Any]) -> None:
+    trial = recorder()
+    result = trial.run({**CLASSES, **settings})
+    assert result.state == "complete", result.reason
+    measured = {name for metrics in (*(item for _, _, item in trial.reports), result.metrics) for name in metrics}
+    assert {name for name in measured if not name.startswith("test_") and not INFO.may_measure(name)} == set()
+    assert "test_loss" in measured
+    assert not INFO.may_measure("test_loss")
+
+
 def test_numbers_are_learnt_in_their_own_unit(recorder: MakeRecorder) -> None:
     parameters: dict[str, Scalar] = {"dataset": "numbers.npz", "max_epochs": 60, "patience": None, "batch_size": 8}
     result = recorder().run({**parameters, "learning_rate": 0.01}, metric="validation_rmse")

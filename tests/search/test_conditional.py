@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from hpsearch.errors import InvalidSpec
+from hpsearch.sampler_spec import TPESampler
 from hpsearch.search import tpe
 from hpsearch.search.distributions import configuration_faults, distributions_of
 from hpsearch.search.history import History
 from hpsearch.search.samplers import suggest
-from hpsearch.spec import StudySpec, TPESampler, parse_study
+from hpsearch.spec import StudySpec, parse_study
 from hpsearch.trials import Observation, Suggestion, TrialState
 from tests.conftest import loop_study
 from tests.spaces import LAYERED, conditional_spaces, present

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
 from hpsearch.confirmation import Confirmation
+from hpsearch.objective_spec import Direction
 from hpsearch.search.confirming import confirmed_of, paired_t
-from hpsearch.spec import Direction
 from hpsearch.trials import Trial, TrialState
 
 

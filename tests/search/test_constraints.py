@@ -7,11 +7,12 @@ import optuna
 import pytest
 
 from hpsearch.errors import InvalidInput, InvalidSpec
+from hpsearch.sampler_spec import TPESampler
 from hpsearch.search import tpe
 from hpsearch.search.feasible import check_satisfiable
 from hpsearch.search.history import WORST, History
 from hpsearch.search.samplers import suggest
-from hpsearch.spec import StudySpec, TPESampler, parse_study
+from hpsearch.spec import StudySpec, parse_study
 from hpsearch.trials import Observation, TrialState
 from tests.conftest import loop_study
 

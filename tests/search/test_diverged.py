@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from cmaes import CMA
 
+from hpsearch.sampler_spec import TPESampler
 from hpsearch.search import tpe
 from hpsearch.search.genetic import HistoryStorage
 from hpsearch.search.history import History
 from hpsearch.search.samplers import suggest
-from hpsearch.spec import StudySpec, TPESampler, parse_study
+from hpsearch.spec import StudySpec, parse_study
 from hpsearch.trials import Observation, TrialState
 from tests.conftest import loop_study
 

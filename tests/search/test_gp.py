@@ -9,6 +9,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from hpsearch.errors import InvalidSpec
+from hpsearch.sampler_spec import GPSampler
 from hpsearch.search import gp
 from hpsearch.search.drawing import answer, question
 from hpsearch.search.gaussian import (
@@ -21,7 +22,7 @@ from hpsearch.search.gaussian import (
 )
 from hpsearch.search.history import History
 from hpsearch.search.samplers import suggest
-from hpsearch.spec import GPSampler, StudySpec, parse_study
+from hpsearch.spec import StudySpec, parse_study
 from hpsearch.trials import Observation, TrialState
 from tests.conftest import loop_study
 

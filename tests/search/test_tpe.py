@@ -12,12 +12,13 @@ from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator, _ParzenEstim
 from optuna.samplers._tpe.sampler import default_weights
 from scipy import stats
 
+from hpsearch.sampler_spec import TPESampler
 from hpsearch.search import tpe
 from hpsearch.search.distributions import distributions_of
 from hpsearch.search.history import History
 from hpsearch.search.parzen import ParzenEstimator, recency_weights
 from hpsearch.search.samplers import suggest
-from hpsearch.spec import StudySpec, TPESampler, parse_study
+from hpsearch.spec import StudySpec, parse_study
 from hpsearch.trials import Observation, TrialState
 from tests.conftest import loop_study
 

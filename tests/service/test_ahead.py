@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hpsearch.sampler_spec import GPSampler
 from hpsearch.search import gp
 from hpsearch.search.history import History
 from hpsearch.search.samplers import suggest
 from hpsearch.service import Claim, Later, Service
 from hpsearch.service.ahead import MOST_WAIT, Ahead
-from hpsearch.spec import GPSampler, parse_study
+from hpsearch.spec import parse_study
 from hpsearch.trials import Observation, Result, TrialState
 from tests.conftest import Clock, ServiceFactory, loop_study, toy_study
 from tests.service.conftest import Worker

@@ -182,6 +182,24 @@ def test_studies_are_served_by_priority_and_then_by_weight(service: Service, wor
     assert found == {"urgent": 2, "heavy": 6, "light": 2}
 
 
+def test_equal_studies_take_turns_at_one_slot(service: Service, worker: Worker) -> None:
+    """Whenever it falls free, nothing of either runs."""
+    told: list[str] = []
+
+    def work(turns: int) -> Counter[str]:
+        for _ in range(turns):
+            (assignment,) = worker.claim(1)
+            worker.complete(assignment, 1.0)
+            told.append(assignment.lease.study)
+        return Counter(told[-turns:])
+
+    for name in ("first", "second"):
+        service.create_study(toy_study(name=name, budget={"trials": 20}, confirm="none"))
+    assert work(8) == {"first": 4, "second": 4}
+    service.create_study(toy_study(name="third", budget={"trials": 20}, confirm="none"))
+    assert work(9) == {"first": 3, "second": 3, "third": 3}  # what came later makes up for nothing
+
+
 def test_what_waits_comes_first_in_its_study_alone(service: Service, worker: Worker) -> None:
     service.create_study(toy_study(name="idle", priority=-1))
     service.enqueue("idle", [{"x": 1.0}])

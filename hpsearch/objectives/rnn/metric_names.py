@@ -92,6 +92,11 @@ METRICS = (
         is_reported=False,
     ),
 )
+MEASURED = (
+    *("train_*", "validation_*", "gradient_norm", "gradient_norm_max", "gradient_norm_min", "gradient_reach"),
+    *("exploding_gradients", "vanishing_gradients", "epochs", "best_epoch", "refit_epochs", "value_deviation"),
+)
+"""What trials measure besides, the test split's aside, which no search may look at."""
 
 
 def metrics_of(task: str) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from hpsearch.objectives.rnn.data.piano_roll import next_step, read_mat
 from hpsearch.objectives.rnn.data.python_topics import python_topics
 from hpsearch.objectives.rnn.data.sequences import AnyArray, Dataset, FloatArray, Sequences, encode_classes, padded
 from hpsearch.objectives.rnn.data.synthetic import adding
-from hpsearch.objectives.rnn.data.tables import read_table, table_dataset, zeros_and_ones
+from hpsearch.objectives.rnn.data.tables import columns_of, read_table, table_dataset, zeros_and_ones
 from hpsearch.objectives.rnn.data.text import read_text, stream_dataset, text_dataset
 from hpsearch.objectives.rnn.data.ts_format import read_ts
 from hpsearch.objectives.rnn.faults import setting_fault
@@ -140,7 +140,7 @@ def _file(path: Path, options: Mapping[str, Any], roots: Sequence[Path]) -> Data
             return read_mat(path)
         if path.suffix == ".txt":
             return read_text(path, options)
-        table = read_table(path, options["text"])
+        table = read_table(path, columns_of(options))
         return table_dataset(table, options) if options["text"] is None else text_dataset(table, options)
     except OSError as error:
         raise setting_fault("dataset", f"cannot read {path.name}: {error.strerror or error}") from error

@@ -58,15 +58,15 @@ def columns_of(options: Mapping[str, Any]) -> Columns:
     return Columns(*(options[field.name] for field in fields(Columns)))
 
 
-def read_table(path: Path, text: str | None = None) -> Table:
-    """The columns of a file; that of `text` as it stands, whatever it holds. Raises `InvalidInput`."""
-    table = _read_parquet(path, text) if path.suffix == ".parquet" else _read_csv(path, text)
+def read_table(path: Path, columns: Columns) -> Table:
+    """The columns of a file; that of texts as it stands, whatever it holds. Raises `InvalidInput`."""
+    table = _read_parquet(path, columns.text) if path.suffix == ".parquet" else _read_csv(path, columns)
     if not table or not len(next(iter(table.values()))):
         raise setting_fault("dataset", f"{path.name} holds no rows")
     return table
 
 
-def _read_csv(path: Path, text: str | None) -> Table:
+def _read_csv(path: Path, columns: Columns) -> Table:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             header, *rows = [row for row in csv.reader(file) if row] or [[]]
@@ -77,7 +77,38 @@ def _read_csv(path: Path, text: str | None) -> Table:
     ragged = next((number for number, row in enumerate(rows, start=2) if len(row) != len(header)), None)
     if ragged is not None:
         raise setting_fault("dataset", f"{path.name} has another number of fields than its header around line {ragged}")
-    return {name: _column([row[position] for row in rows], name == text) for position, name in enumerate(header)}
+    named = enumerate(header)
+    table = {name: _column([row[position] for row in rows], name == columns.text) for position, name in named}
+    if columns.text is None:
+        _refuse_words(path, table, columns)
+    return table
+
+
+def _refuse_words(path: Path, table: Table, columns: Columns) -> None:
+    """A word among the numbers of a feature would make it text, which is none: without a word, if nobody looked."""
+    names = _named(table, "features", columns.features, _known)
+    if columns.features is None:
+        besides = {columns.group, columns.order}
+        if columns.group is not None:  # the target of a series is a feature
+            besides |= _of_sequences(table, columns)
+        names = tuple(name for name in table if name not in besides)
+    for name in names:
+        if table[name].dtype.kind != "U":
+            continue
+        texts = [str(value).strip() for value in table[name]]
+        words = [row for row, text in enumerate(texts, start=1) if text and not _is_number(text)]
+        if len(words) < len([text for text in texts if text]):
+            problem = f"holds {texts[words[0] - 1]!r} in row {words[0]} below the header, and numbers elsewhere"
+            right = "give a number there or none, or let the features leave the column out"
+            raise setting_fault("dataset", f"{path.name}: column {name!r} {problem}: {right}")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _column(values: list[str], is_text: bool) -> AnyArray:
@@ -286,5 +317,7 @@ def _known(table: Table, setting: str, name: str) -> AnyArray:
 
 
 def _numeric(table: Table, setting: str, name: str) -> None:
-    if _known(table, setting, name).dtype.kind != "f":
-        raise setting_fault(setting, f"column {name!r} does not hold numbers alone")
+    values = _known(table, setting, name)
+    if values.dtype.kind != "f":
+        word = next((f", but {str(value)!r}" for value in values if not _is_number(str(value))), "")
+        raise setting_fault(setting, f"column {name!r} does not hold numbers alone{word}")

@@ -115,9 +115,10 @@ def _is_on_disk(cell: str) -> bool:
 
 
 def _has_index(kernel: Any) -> bool:
-    code, folder = kernel.py_func.__code__, kernel.stats.cache_path
-    # numba names its files so: of another version of the source, the line mostly is another
-    name = f"kernels.{code.co_name}-{code.co_firstlineno}.py*.nbi"
+    function, folder = kernel.py_func, kernel.stats.cache_path
+    code = function.__code__
+    # numba names its files so
+    name = f"{Path(code.co_filename).stem}.{function.__qualname__}-{code.co_firstlineno}.py*.nbi"
     return folder is not None and any(Path(folder).glob(name))
 
 
@@ -146,11 +147,12 @@ class _Kernels:
 
 @cache
 def _kernels(cell: str) -> _Kernels:
-    from hpsearch.objectives.rnn.network import kernels
+    from hpsearch.objectives.rnn.network.kernels import gru, lstm
+    from hpsearch.objectives.rnn.network.kernels.products import LANES
 
     if cell == "lstm":
-        return _Kernels(kernels.lstm_forward, kernels.lstm_backward, 2, 7, kernels.LANES)
-    return _Kernels(kernels.gru_forward, kernels.gru_backward, 1, 5, kernels.LANES)
+        return _Kernels(lstm.lstm_forward, lstm.lstm_backward, 2, 7, LANES)
+    return _Kernels(gru.gru_forward, gru.gru_backward, 1, 5, LANES)
 
 
 class _Native(Function):
