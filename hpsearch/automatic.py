@@ -1,8 +1,9 @@
 """What `auto` stands for: a sampler and a pruner, chosen from what a study says of itself.
 
 The rules were made by looking at the four tasks of `CHOSEN_ON` in `tests.benchmarks.search`, with few seeds, and partly
-by judgement; of the other curves the first rung of version 2 was seen with 40 trials. A pure function of the spec,
-whose `version` names the rules: what was chosen is on record with it.
+by judgement. Of the other curves the first rung of version 2 was seen with 40 trials; version 3 was made by looking at
+the grids. A pure function of the spec, whose `version` names the rules, and of how many trials are finished: what was
+chosen is on record with it.
 """
 
 from collections.abc import Mapping
@@ -10,17 +11,16 @@ from collections.abc import Mapping
 from pydantic import BaseModel, ConfigDict
 
 from hpsearch.pruner_spec import AnyPruner, ASHAPruner, MedianPruner, NoPruner
-from hpsearch.spec import (
-    AutoPruner,
+from hpsearch.sampler_spec import (
     AutoSampler,
     BruteForceSampler,
+    GPSampler,
     GridSampler,
-    PrunerSpec,
     QMCSampler,
     SamplerSpec,
-    StudySpec,
     TPESampler,
 )
+from hpsearch.spec import AutoPruner, PrunerSpec, StudySpec
 
 EPOCHS = ("max_epochs", "epochs", "n_epochs", "max_steps", "num_epochs")
 """Settings that commonly say how many steps a trial reports."""
@@ -42,6 +42,12 @@ STARTUP_A_PARAMETER = 6
 MOST_STARTUP = 100
 EXPLORATION = 0.5
 """Where rungs make trials cheap. On flat ground a model follows noise: chance with rungs is hard to beat there."""
+PROCESS_TRIALS = 100
+"""Without rungs a Gaussian process has so many finished trials (version 3): it makes more of few than `tpe`, which is
+as quick after 100,000. Beside rungs neither is ahead of the other."""
+MOST_PROCESS_PARAMETERS = 40
+PROCESS_STARTUP = (4, 10)
+"""Trials before it, at least and at most: one a parameter."""
 
 
 class Choice(BaseModel):
@@ -57,9 +63,11 @@ class Choice(BaseModel):
     """Why, where it was left to hpsearch."""
 
 
-def sampler_of(spec: StudySpec) -> SamplerSpec:
-    """The study's own sampler, or what `auto` stands for."""
-    return _sampler_for(spec, spec.sampler.version)[0] if isinstance(spec.sampler, AutoSampler) else spec.sampler
+def sampler_of(spec: StudySpec, finished: int = 0) -> SamplerSpec:
+    """The study's own sampler, or what `auto` stands for once so many trials are complete, pruned or paused."""
+    if isinstance(spec.sampler, AutoSampler):
+        return _sampler_for(spec, spec.sampler.version, finished)[0]
+    return spec.sampler
 
 
 def pruner_of(spec: StudySpec) -> AnyPruner:
@@ -67,37 +75,69 @@ def pruner_of(spec: StudySpec) -> AnyPruner:
     return _pruner_for(spec, spec.pruner.version)[0] if isinstance(spec.pruner, AutoPruner) else spec.pruner
 
 
-def choice_of(spec: StudySpec) -> Choice:
+def choice_of(spec: StudySpec, finished: int = 0) -> Choice:
     """Both, and why, where they were left to hpsearch."""
     reasons = []
     if isinstance(spec.sampler, AutoSampler):
-        reasons.append(_sampler_for(spec, spec.sampler.version)[1])
+        reasons.append(_sampler_for(spec, spec.sampler.version, finished)[1])
     if isinstance(spec.pruner, AutoPruner):
         reasons.append(_pruner_for(spec, spec.pruner.version)[1])
-    return Choice(sampler=sampler_of(spec), pruner=pruner_of(spec), reasons=tuple(reasons))
+    return Choice(sampler=sampler_of(spec, finished), pruner=pruner_of(spec), reasons=tuple(reasons))
 
 
-def _sampler_for(spec: StudySpec, version: int) -> tuple[SamplerSpec, str]:
+def _sampler_for(spec: StudySpec, version: int, finished: int) -> tuple[SamplerSpec, str]:
+    has_rungs = isinstance(pruner_of(spec), ASHAPruner)
+    suits = version > 2 and not has_rungs and _suits_a_process(spec)
+    if suits and finished < PROCESS_TRIALS:
+        return _process(spec)
+    sampler, why = _beside_process(spec, version, has_rungs)
+    return sampler, f"{why}; gp had the first {PROCESS_TRIALS} trials" if suits else why
+
+
+def _suits_a_process(spec: StudySpec) -> bool:
+    """Whether a Gaussian process can search it, and has trials to learn from."""
+    budget = spec.budget.trials
+    return (
+        0 < len(spec.space) <= MOST_PROCESS_PARAMETERS
+        and (budget is None or budget > SMALL_BUDGET)
+        and not spec.objective.has_several
+        and not spec.earlier
+    )
+
+
+def _process(spec: StudySpec) -> tuple[SamplerSpec, str]:
+    least, most = PROCESS_STARTUP
+    startup = min(max(least, len(spec.space)), most)
+    return GPSampler(startup_trials=startup, startup="quasi_random"), (
+        f"gp: {startup} quasi-random trials first, then where a Gaussian process expects most; from {PROCESS_TRIALS} "
+        f"finished trials on tpe, which many do not slow down"
+    )
+
+
+def _beside_process(spec: StudySpec, version: int, has_rungs: bool) -> tuple[SamplerSpec, str]:
+    """Where a Gaussian process is not, or no longer, what searches."""
     size, budget = spec.size, spec.budget.trials
     if spec.space and size is not None and budget is not None and size <= budget:
         enough = f"{budget} trials are enough for all {size} configurations"
         if version == 1:
             return BruteForceSampler(), f"brute_force: {enough}"
         return _tpe(version, STARTUP), f"tpe: {enough}; each comes once, and those first that promise most"
-    if budget is not None and budget <= SMALL_BUDGET and spec.earlier:
-        return _tpe(version, STARTUP), (
-            f"tpe: {budget} trials are too few to learn from, but the earlier studies say where to begin"
-        )
     if budget is not None and budget <= SMALL_BUDGET:
-        few = f"{budget} trials are too few to learn from, so they are spread evenly"
-        if version > 1 and spec.is_countable:  # qmc might come to a configuration again
-            return _tpe(version, STARTUP), f"tpe: {few}, and no configuration comes twice"
-        return QMCSampler(), f"qmc: {few}"
-    if not isinstance(pruner_of(spec), ASHAPruner):
-        return _tpe(version, STARTUP), (
-            f"tpe: {STARTUP} quasi-random trials first, then by a model of the good and the bad ones"
-        )
-    return _beside_rungs(spec, version)
+        return _of_very_few(spec, version)
+    if has_rungs:
+        return _beside_rungs(spec, version)
+    return _tpe(version, STARTUP), (
+        f"tpe: {STARTUP} quasi-random trials first, then by a model of the good and the bad ones"
+    )
+
+
+def _of_very_few(spec: StudySpec, version: int) -> tuple[SamplerSpec, str]:
+    few = f"{spec.budget.trials} trials are too few to learn from"
+    if spec.earlier:
+        return _tpe(version, STARTUP), f"tpe: {few}, but the earlier studies say where to begin"
+    if version > 1 and spec.is_countable:  # qmc might come to a configuration again
+        return _tpe(version, STARTUP), f"tpe: {few}, so they are spread evenly, and no configuration comes twice"
+    return QMCSampler(), f"qmc: {few}, so they are spread evenly"
 
 
 def _beside_rungs(spec: StudySpec, version: int) -> tuple[SamplerSpec, str]:
@@ -151,9 +191,10 @@ def _pruner_for(spec: StudySpec, version: int) -> tuple[AnyPruner, str]:
 def _rungs(spec: StudySpec, version: int, epochs: int) -> ASHAPruner:
     if version == 1:
         return ASHAPruner(min_resource=max(1, epochs // RUNGS_FROM))
+    end = None if version == 2 else epochs  # a trial that came to its end is not pruned there
     if _counts_few(spec):
-        return ASHAPruner(min_resource=max(1, epochs // RUNGS_FROM_OF_FEW))
-    return ASHAPruner(min_resource=max(1, epochs // RUNGS_FROM), reduction_factor=BROAD_REDUCTION)
+        return ASHAPruner(min_resource=max(1, epochs // RUNGS_FROM_OF_FEW), max_resource=end)
+    return ASHAPruner(min_resource=max(1, epochs // RUNGS_FROM), max_resource=end, reduction_factor=BROAD_REDUCTION)
 
 
 def _whole(settings: Mapping[str, object], name: str) -> int:

@@ -117,10 +117,10 @@ class NSGA3Sampler(Part):
 
 
 class AutoSampler(Part):
-    """Chosen by hpsearch, from the space and the budget; the study's `chosen` says what and why."""
+    """Chosen by hpsearch, from the space, the budget and the trials so far; the study's `chosen` says what and why."""
 
     name: Literal["auto"] = "auto"
-    version: Literal[1, 2] = 2
+    version: Literal[1, 2, 3] = 3
     """Of the rules: a study keeps those that it was made with."""
 
 

@@ -16,9 +16,6 @@ from hpsearch.errors import Fault, InvalidInput, InvalidSpec, near
 from hpsearch.expressions import MOST_CHARACTERS
 from hpsearch.grids import Grid, TooLarge
 from hpsearch.names import Name
-
-# what the rules of `auto` and the pruners import from here
-from hpsearch.objective_spec import Direction as Direction
 from hpsearch.objective_spec import ObjectiveSpec
 from hpsearch.parameters import (
     KINDS,
@@ -43,14 +40,12 @@ from hpsearch.sampler_spec import (
     OF_ONE_METRIC,
     SAMPLERS,
     TAKES_EARLIER,
+    AutoSampler,
+    BruteForceSampler,
     CMAESSampler,
+    GridSampler,
+    SamplerSpec,
 )
-from hpsearch.sampler_spec import AutoSampler as AutoSampler
-from hpsearch.sampler_spec import BruteForceSampler as BruteForceSampler
-from hpsearch.sampler_spec import GridSampler as GridSampler
-from hpsearch.sampler_spec import QMCSampler as QMCSampler
-from hpsearch.sampler_spec import SamplerSpec as SamplerSpec
-from hpsearch.sampler_spec import TPESampler as TPESampler
 
 ConstraintText = Annotated[str, Field(strict=True, min_length=1, max_length=MOST_CHARACTERS)]
 MOST_EARLIER = 10
@@ -63,7 +58,7 @@ class AutoPruner(Part):
     """Chosen by hpsearch, from what it knows of the objective's epochs; the study's `chosen` says what and why."""
 
     name: Literal["auto"] = "auto"
-    version: Literal[1, 2] = 2
+    version: Literal[1, 2, 3] = 3
     """Of the rules: a study keeps those that it was made with."""
 
 

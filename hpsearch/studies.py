@@ -147,7 +147,8 @@ class Study(_Value):
     @property
     def chosen(self) -> Choice:
         """The sampler and the pruner at work, and why, where they were left to hpsearch."""
-        return choice_of(self.spec)
+        finished = self.counts.complete + self.counts.pruned + self.counts.paused
+        return choice_of(self.spec, finished)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

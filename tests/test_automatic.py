@@ -3,14 +3,17 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hpsearch.automatic import choice_of, pruner_of, sampler_of
 from hpsearch.errors import InvalidSpec, StudyExists
+from hpsearch.gateway import Assignment
 from hpsearch.objectives.objective import ObjectiveInfo, ParameterInfo
 from hpsearch.pruner_spec import ASHAPruner, MedianPruner, NoPruner
-from hpsearch.sampler_spec import AutoSampler, BruteForceSampler, QMCSampler, TPESampler
-from hpsearch.service import Service
+from hpsearch.sampler_spec import AutoSampler, BruteForceSampler, GPSampler, QMCSampler, TPESampler
+from hpsearch.search.pruners import judged_steps
+from hpsearch.service import Later, Service
 from hpsearch.spec import StudySpec, parse_study
 from hpsearch.studies import Study, StudyState
 from hpsearch.trials import Result, TrialState
@@ -30,13 +33,14 @@ def study(settings: Any = None, **changes: Any) -> StudySpec:
 @pytest.mark.parametrize(
     ("space", "budget", "chosen"),
     [
-        (FLOAT, {"trials": 100}, TPESampler),
-        (FLOAT, {"wall_clock": "1h"}, TPESampler),
+        (FLOAT, {"trials": 100}, GPSampler),
+        (FLOAT, {"wall_clock": "1h"}, GPSampler),
         (FLOAT, {"trials": 10}, QMCSampler),
         (FEW, {"trials": 6}, TPESampler),
         (FEW, {"trials": 5}, TPESampler),
-        (FEW, {"wall_clock": 60.0}, TPESampler),
-        (FLOAT | FEW, {"trials": 1000}, TPESampler),
+        (FEW, {"wall_clock": 60.0}, GPSampler),
+        (FLOAT | FEW, {"trials": 1000}, GPSampler),
+        ({f"x{index}": FLOAT["x"] for index in range(41)}, {"trials": 100}, TPESampler),
     ],
 )
 def test_the_sampler_is_chosen_by_the_space_and_the_budget(space: Any, budget: Any, chosen: type) -> None:
@@ -48,22 +52,64 @@ def test_the_sampler_is_chosen_by_the_space_and_the_budget(space: Any, budget: A
 @pytest.mark.parametrize(
     ("settings", "chosen"),
     [
-        ({"max_epochs": 50}, ASHAPruner(min_resource=5)),
-        ({"epochs": 300}, ASHAPruner(min_resource=30)),
-        ({"epochs": 9}, ASHAPruner(min_resource=1)),
+        ({"max_epochs": 50}, ASHAPruner(min_resource=5, max_resource=50)),
+        ({"epochs": 300}, ASHAPruner(min_resource=30, max_resource=300)),
+        ({"epochs": 9}, ASHAPruner(min_resource=1, max_resource=9)),
         ({"max_epochs": 2}, NoPruner()),
         ({}, MedianPruner()),
         ({"max_epochs": "many"}, MedianPruner()),
         ({"max_epochs": True}, MedianPruner()),
         ({"max_epochs": -1}, MedianPruner()),
         ({"max_epochs": 50, "folds": 5}, MedianPruner()),
-        ({"max_epochs": 50, "folds": 1}, ASHAPruner(min_resource=5)),
+        ({"max_epochs": 50, "folds": 1}, ASHAPruner(min_resource=5, max_resource=50)),
     ],
 )
 def test_the_pruner_is_chosen_by_what_is_known_of_the_steps(settings: Any, chosen: Any) -> None:
     spec = study(settings)
     assert pruner_of(spec) == chosen
     assert chosen.name == choice_of(spec).reasons[1].partition(":")[0]
+
+
+def test_a_gaussian_process_hands_over_to_tpe() -> None:
+    spec = study(budget={"trials": 200})
+    assert [sampler_of(spec, finished).name for finished in (0, 99, 100, 199)] == ["gp", "gp", "tpe", "tpe"]
+    assert "from 100 finished trials on tpe" in choice_of(spec, 99).reasons[0]
+    assert choice_of(spec, 100).reasons[0].endswith("gp had the first 100 trials")
+    earlier = study(budget={"trials": 200}, sampler={"name": "auto", "version": 2})
+    assert sampler_of(spec, 100) == sampler_of(earlier) == sampler_of(earlier, 100)
+    assert sampler_of(study(space={f"x{index}": FLOAT["x"] for index in range(40)})).name == "gp"
+
+
+def asked(service: Service, name: str) -> list[Assignment]:
+    """A trial, once it is drawn."""
+    while not (found := service.ask(name)):
+        assert isinstance(found, Later)
+    return found
+
+
+def test_what_is_chosen_follows_the_finished_trials(service: Service) -> None:
+    name = service.create_study(loop_study(space=FLOAT, budget={"trials": 105}, **AUTO))[0].name
+    rng = np.random.default_rng(0)
+    service.enqueue(name, [{"x": float(x)} for x in rng.random(99)])  # which nobody need draw
+    seen = []
+    for number in range(105):
+        (assignment,) = asked(service, name)
+        value = float(assignment.parameters["x"]) ** 2  # type: ignore[arg-type]
+        service.tell_one(Result(lease=assignment.lease, state=TrialState.COMPLETE, values=(value,)))
+        if number >= 98:
+            seen.append(service.get_study(name).chosen.sampler.name)
+    assert seen == ["gp"] + ["tpe"] * 6
+
+
+def test_the_same_file_finds_a_study_of_earlier_rules(service: Service) -> None:
+    earlier = {part: {"name": "auto", "version": 1} for part in AUTO}
+    made, _ = service.create_study(loop_study(space=FLOAT, budget={"trials": 100}, **earlier))
+    raw = loop_study(space=FLOAT, budget={"trials": 100}, **AUTO)
+    assert service.create_study(raw) == (made, False)
+    with pytest.raises(StudyExists, match="sampler would change"):
+        service.create_study(raw | {"sampler": {"name": "auto", "version": 2}})
+    with pytest.raises(StudyExists, match="sampler would change"):
+        service.create_study(raw | {"sampler": {"name": "tpe"}})
 
 
 def test_a_study_keeps_the_rules_that_it_was_made_with() -> None:
@@ -80,10 +126,18 @@ def test_a_study_keeps_the_rules_that_it_was_made_with() -> None:
 @pytest.mark.parametrize(("budget", "rungs", "startup"), [(300, (5, 3), 10), (301, (1, 4), 1000), (None, (1, 4), 1000)])
 def test_few_trials_go_further_and_many_are_spread_wider(budget: int | None, rungs: Any, startup: int) -> None:
     spec = study({"max_epochs": 50}, budget={"trials": budget, "compute_seconds": 3600.0})
-    assert pruner_of(spec) == ASHAPruner(min_resource=rungs[0], reduction_factor=rungs[1])
+    assert pruner_of(spec) == ASHAPruner(min_resource=rungs[0], max_resource=50, reduction_factor=rungs[1])
     sampler = sampler_of(spec)
     assert isinstance(sampler, TPESampler)
     assert sampler.startup_trials == startup
+
+
+def test_a_trial_that_came_to_its_end_is_not_pruned_there() -> None:
+    assert judged_steps(pruner_of(study({"epochs": 9})), 0) == (1, 3)
+    earlier = study({"epochs": 9}, pruner={"name": "auto", "version": 2})
+    assert judged_steps(pruner_of(earlier), 0)[:3] == (1, 3, 9)  # type: ignore[index]
+    many = study({"epochs": 16}, budget={"wall_clock": "1h"})
+    assert judged_steps(pruner_of(many), 0) == (1, 4)
 
 
 def test_auto_is_the_default() -> None:
@@ -111,9 +165,11 @@ def test_where_rungs_make_trials_cheap_chance_has_a_larger_share() -> None:
     small = sampler_of(study(settings, space=wide, budget={"trials": 100}))
     assert isinstance(small, TPESampler)
     assert small.startup_trials == 25
-    dear = sampler_of(study(settings, space=wide, pruner={"name": "none"}))
-    assert isinstance(dear, TPESampler)
-    assert (dear.startup_trials, dear.exploration) == (10, 0.0)
+    dear = study(settings, space=wide, pruner={"name": "none"})
+    assert sampler_of(dear) == GPSampler(startup_trials=8, startup="quasi_random")
+    later = sampler_of(dear, 100)
+    assert isinstance(later, TPESampler)
+    assert (later.startup_trials, later.exploration) == (10, 0.0)
 
 
 def test_a_study_whose_configurations_are_all_tried_ends(service: Service) -> None:
@@ -149,8 +205,8 @@ def test_the_choice_is_on_record_and_goes_over_the_wire(service: Service) -> Non
     assert made.spec.sampler == AutoSampler()
     assert service.create_study(raw) == (made, False)
     told = service.get_study(made.name).model_dump(mode="json")
-    assert told["spec"]["sampler"] == {"name": "auto", "version": 2}
-    assert (told["chosen"]["sampler"]["name"], told["chosen"]["pruner"]["name"]) == ("tpe", "median")
+    assert told["spec"]["sampler"] == {"name": "auto", "version": 3}
+    assert (told["chosen"]["sampler"]["name"], told["chosen"]["pruner"]["name"]) == ("gp", "median")
     assert told["chosen"]["reasons"][1].startswith("median: how many steps")
     assert Study.model_validate(told) == made
 
@@ -173,14 +229,14 @@ def test_the_default_number_of_epochs_is_kept_with_the_study(service: Service) -
     service.publish_objectives([trainer(50)])
     made, _ = service.create_study(trained())
     assert made.spec.objective.settings == {"epochs": 50}
-    assert made.chosen.pruner == ASHAPruner(min_resource=5)
+    assert made.chosen.pruner == ASHAPruner(min_resource=5, max_resource=50)
     assert service.create_study(trained()) == (made, False)
     assert service.clone_study(made.name, "clone").study.spec.objective == made.spec.objective
     service.publish_objectives([trainer(80)])
     assert service.get_study(made.name) == made
     with pytest.raises(StudyExists, match="objective would change"):  # its trials would be longer
         service.create_study(trained())
-    assert service.create_study(trained(name="later"))[0].chosen.pruner == ASHAPruner(min_resource=8)
+    assert service.create_study(trained(name="later"))[0].chosen.pruner == ASHAPruner(min_resource=8, max_resource=80)
 
 
 def test_a_study_that_is_older_than_its_objective_s_default_is_the_same_study(service: Service) -> None:
@@ -204,5 +260,5 @@ def test_who_chooses_a_pruner_says_how_long_trials_are(service: Service) -> None
 
 def test_other_versions_and_options_are_refused() -> None:
     with pytest.raises(InvalidSpec) as caught:
-        study(sampler={"name": "auto", "version": 3}, pruner={"name": "auto", "min_resource": 3})
+        study(sampler={"name": "auto", "version": 4}, pruner={"name": "auto", "min_resource": 3})
     assert {fault.path for fault in caught.value.faults} == {"sampler.version", "pruner.min_resource"}

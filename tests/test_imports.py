@@ -31,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "pydantic_faults": {"errors", "names", "parameters"},
     "spec": {"errors", "plain", "pruner_spec"} | SPECS | SPACES,
     "trials": {"errors"},
-    "automatic": {"spec", "pruner_spec"},
+    "automatic": {"spec", "sampler_spec", "pruner_spec"},
     "confirmation": {"trials"},
     "studies": {"errors", "spec", "automatic", "trials", "confirmation"},
     "gateway": {"errors", "objective_spec", "trials", "objectives"},

@@ -97,6 +97,11 @@ class History:
         states = self._states[: self._size]
         return np.flatnonzero((states == _PRUNED) | (states == _PAUSED))
 
+    @property
+    def finished(self) -> int:
+        """How many are complete, pruned or paused: `auto` goes by it."""
+        return len(self.complete()) + len(self.pruned())
+
     def diverged(self) -> Numbers:
         """Failed because something became infinite or not a number: worse than all others."""
         return self._in(_DIVERGED)

@@ -15,6 +15,7 @@ from hpsearch.sampler_spec import (
     NSGA2Sampler,
     NSGA3Sampler,
     QMCSampler,
+    SamplerSpec,
     TPESampler,
 )
 from hpsearch.search import brute_force, cma_es, feasible, genetic, gp, grid, heeding, quasi_random, tpe
@@ -50,6 +51,11 @@ def suggest(history: History, fixed: Sequence[Parameters], model: gp.Model = gp.
     return suggestions
 
 
+def sampler_now(history: History) -> SamplerSpec:
+    """The study's sampler, or what `auto` stands for by now."""
+    return sampler_of(history.spec, history.finished)
+
+
 def import_ahead(spec: StudySpec) -> None:
     """Have what a study's first draw needs imported, where that takes long: see `quasi_random.import_ahead`."""
     sampler = sampler_of(spec)
@@ -71,7 +77,7 @@ def _draw(
 ) -> tuple[Sequence[Floats], Sequence[dict[str, Any]]]:
     """Points of the trials from `number` on (inactive dimensions hold anything), and what is to be remembered."""
     nothing: list[dict[str, Any]] = [{} for _ in range(count)]
-    match sampler_of(history.spec):
+    match sampler_now(history):
         case TPESampler() as options:
             return _by_tpe(history, options, number, settled, count)
         case GPSampler() as options:
@@ -99,8 +105,15 @@ def _by_tpe(
     history: History, options: TPESampler, number: int, settled: Parameters, count: int
 ) -> tuple[Sequence[Floats], Sequence[dict[str, Any]]]:
     draw = _modelled if _is_informed(history, options.startup_trials) else _begun
-    points, attributes = draw(history, options, number, settled, count)
-    if options.duplicates or settled or not history.spec.is_countable:
+    drawn = draw(history, options, number, settled, count)
+    return drawn if options.duplicates or settled else _without_duplicates(history, number, *drawn)
+
+
+def _without_duplicates(
+    history: History, number: int, points: Sequence[Floats], attributes: Sequence[dict[str, Any]]
+) -> tuple[Sequence[Floats], Sequence[dict[str, Any]]]:
+    """What was drawn, but no configuration twice as long as there are others."""
+    if not history.spec.is_countable:
         return points, attributes
     others = brute_force.without_duplicates(history, number, points)
     return others, [
@@ -135,9 +148,11 @@ def _by_gp(
     if not settled and _is_informed(history, options.startup_trials):
         task = gp.task_of(history, number, count)
         if len(task.points):
-            return model(history, options, task)
+            return _without_duplicates(history, number, *model(history, options, task))
     by = "qmc" if options.startup == "quasi_random" else "random"
-    return _by_chance(history, options.startup, number, count), [{"by": by} for _ in range(count)]
+    points = _by_chance(history, options.startup, number, count)
+    attributes = [{"by": by} for _ in range(count)]
+    return (points, attributes) if settled else _without_duplicates(history, number, points, attributes)
 
 
 def _by_chance(history: History, startup: str, number: int, count: int) -> list[Floats]:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from itertools import groupby
 
 from hpsearch.errors import Fault, InvalidInput, StudyEnded
-from hpsearch.spec import StudySpec
+from hpsearch.sampler_spec import AutoSampler
+from hpsearch.spec import AutoPruner, StudySpec
 from hpsearch.studies import Study, StudyState
 from hpsearch.trials import Metrics, Report, Result, TrialState
 
@@ -140,6 +141,18 @@ def stored_text(text: str | None) -> str | None:
     if text is None:
         return None
     return text.replace("\0", "").encode("utf-8", "replace").decode()[:10_000]
+
+
+def by_rules_of(present: StudySpec, wanted: StudySpec) -> StudySpec:
+    """What is wanted, with the rules of `auto` that the present study was made with where it names none."""
+    kept = {
+        name: rules
+        for name, rules in (("sampler", present.sampler), ("pruner", present.pruner))
+        if isinstance(rules, AutoSampler | AutoPruner)
+        and isinstance(asked := getattr(wanted, name), type(rules))
+        and "version" not in asked.model_fields_set
+    }
+    return wanted.model_copy(update=kept)
 
 
 def difference(present: StudySpec, wanted: StudySpec) -> str:

@@ -46,7 +46,8 @@ class Creation:
         except IntegrityError:
             with self._database.read() as tx:
                 study = studies.find(tx, spec.name)
-        if study.spec not in (spec, parse_study(given)):  # it may be older than the rule that steps are on record
+        spec, bare = (checks.by_rules_of(study.spec, wanted) for wanted in (spec, parse_study(given)))
+        if study.spec not in (spec, bare):  # it may be older than the rule that steps are on record
             what = checks.difference(study.spec, spec)
             raise StudyExists(f"study {spec.name!r} exists with another description: {what}")
         return study, False

@@ -4,12 +4,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from hpsearch.automatic import sampler_of
 from hpsearch.earlier import Found
 from hpsearch.sampler_spec import GPSampler
 from hpsearch.search import gp
 from hpsearch.search.history import History
-from hpsearch.search.samplers import suggest
+from hpsearch.search.samplers import sampler_now, suggest
 from hpsearch.service.ahead import Ahead
 from hpsearch.spec import StudySpec
 from hpsearch.store import earlier, trials
@@ -38,7 +37,7 @@ class KeptHistory:
     @property
     def draws_ahead(self) -> bool:
         """Whether the sampler is so slow that what it suggests is drawn elsewhere."""
-        return isinstance(sampler_of(self._history.spec), GPSampler)
+        return isinstance(sampler_now(self._history), GPSampler)
 
     def describe(self, study: Study) -> None:
         """The study was extended, perhaps."""

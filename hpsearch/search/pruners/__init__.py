@@ -5,6 +5,7 @@ reported at the one step, and asha has even that counted by the database; patien
 one or two trials.
 """
 
+from hpsearch.objective_spec import Direction
 from hpsearch.pruner_spec import (
     AnyPruner,
     ASHAPruner,
@@ -19,7 +20,6 @@ from hpsearch.pruner_spec import (
 from hpsearch.search.pruners import halving, patient, percentile, threshold, wilcoxon
 from hpsearch.search.pruners.halving import bracket_of, brackets, going_on, rungs
 from hpsearch.search.pruners.standing import Record, Standing, Verdict
-from hpsearch.spec import Direction
 
 __all__ = [
     "Record",

@@ -4,9 +4,9 @@ which is several of them side by side."""
 import math
 from functools import lru_cache
 
+from hpsearch.objective_spec import Direction
 from hpsearch.pruner_spec import ASHAPruner, HyperbandPruner
 from hpsearch.search.pruners.standing import Record, Standing, Verdict
-from hpsearch.spec import Direction
 from hpsearch.trials import Pruning
 
 LAST_STEP = 2**53

@@ -1,8 +1,8 @@
 """Patience: whether a trial has stood still for so long that it may be judged."""
 
+from hpsearch.objective_spec import Direction
 from hpsearch.pruner_spec import PatientPruner
 from hpsearch.search.pruners.standing import Record, Standing, Verdict
-from hpsearch.spec import Direction
 from hpsearch.trials import Pruning
 
 

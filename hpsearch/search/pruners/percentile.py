@@ -4,9 +4,9 @@ has it; and the same with another percentile."""
 import math
 from collections.abc import Sequence
 
+from hpsearch.objective_spec import Direction
 from hpsearch.pruner_spec import MedianPruner, PercentilePruner
 from hpsearch.search.pruners.standing import Record, Standing, Verdict
-from hpsearch.spec import Direction
 from hpsearch.trials import Pruning, TrialState
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from hpsearch.spec import Direction
+from hpsearch.objective_spec import Direction
 from hpsearch.trials import Pruning, TrialState
 
 

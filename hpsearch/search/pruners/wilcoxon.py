@@ -6,9 +6,9 @@ from statistics import fmean
 
 import numpy as np
 
+from hpsearch.objective_spec import Direction
 from hpsearch.pruner_spec import WilcoxonPruner
 from hpsearch.search.pruners.standing import Record, Standing, Verdict
-from hpsearch.spec import Direction
 from hpsearch.trials import Pruning
 
 EXACT_STEPS = 50

@@ -10,10 +10,11 @@ from typing import Any
 
 from hpsearch.automatic import pruner_of
 from hpsearch.earlier import Found
+from hpsearch.objective_spec import Direction
 from hpsearch.search.history import History
 from hpsearch.search.pruners import Standing, judge, looks_at
 from hpsearch.search.samplers import suggest
-from hpsearch.spec import Direction, StudySpec, parse_study
+from hpsearch.spec import StudySpec, parse_study
 from hpsearch.trials import Observation, TrialState
 from tests.benchmarks.search.clock import Job
 from tests.benchmarks.search.tasks import Task
