@@ -129,8 +129,7 @@ class Claims:
                 held += _promote(tx, study, promoted, holders)
                 if study.id in drawn:
                     held += drawn[study.id].create(tx, study, wanted, holders)
-                if held:
-                    self._served.note(study.id)
+                self._served.note(study.id, len(held), study.spec.weight)
                 life.save(tx, study)
                 assignments = life.assignments(tx, study, [trial for _, trial in held])
                 for (position, _), assignment in zip(held, assignments, strict=True):

@@ -1,10 +1,11 @@
-"""Which study's turn it is, where several compete for workers: by priority, then by weighted share of what runs."""
+"""Which study's turn it is, where several compete for workers: by priority, then by weighted share of what runs and of
+what was given."""
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from heapq import heappop, heappush
-from itertools import count
 
 from hpsearch.service.checks import room_of, slots_of
 from hpsearch.studies import Study, StudyState
@@ -15,7 +16,7 @@ Promotable = Callable[[Study, int], list[Paused]]
 """At most so many of a study's trials that may go on."""
 
 
-_Rank = tuple[int, float, int, int]
+_Rank = tuple[int, float, int]
 
 
 class Kind(Enum):
@@ -37,27 +38,33 @@ class Turn:
 
 
 class Served:
-    """When each study was last given something, as this server knows: with one slot no study has anything running when
-    it falls free, and the study that was made first would have every turn. A restart forgets it, at the cost of a turn.
+    """What each study was given so far, for its weight, as this server knows. Where few slots fall free one after
+    another, the trials that run say little of whose turn it is: with one slot there are none, and the heaviest study
+    would have every turn. A restart forgets it, at the cost of a turn or two.
     """
 
     def __init__(self) -> None:
-        self._turns: dict[int, int] = {}
-        self._next = count(1)
+        self._given: dict[int, float] = {}
 
-    def note(self, study_id: int) -> None:
-        """It was given something now."""
-        self._turns[study_id] = next(self._next)
+    def note(self, study_id: int, trials: int, weight: float) -> None:
+        """A study was given so many trials now."""
+        self._given[study_id] = self._given.get(study_id, 0.0) + trials / weight
 
-    def turn_of(self, study: Study) -> int:
-        """Greater is later; 0 where it was not served yet."""
-        return self._turns.get(study.id, 0)
+    def leads(self, studies: Collection[Study]) -> dict[int, float]:
+        """By how much each of some that compete was given more than the one that was given least. It is no more than a
+        trial adds for the lightest, as it is slots that are shared by weight, however many trials run on them; and
+        who comes later makes up for nothing."""
+        known = [self._given[study.id] for study in studies if study.id in self._given]
+        least, most = min(known, default=0.0), max((1 / study.spec.weight for study in studies), default=0.0)
+        for study in studies:
+            self._given[study.id] = min(self._given.get(study.id, least), least + most)
+        return {study.id: self._given[study.id] - least for study in studies}
 
 
 class Shares:
     """Hands out turns. The next one goes to the highest priority that has something to run, and within it to the study
-    that would have the least trials running for its weight after it (D'Hondt's rule, which keeps shares in proportion);
-    of equals to the one that was served longest ago.
+    that would have the least trials running for its weight after it (D'Hondt's rule, which keeps shares in proportion),
+    what it was given lately counting too.
     """
 
     def __init__(
@@ -74,13 +81,19 @@ class Shares:
         that a study of a lower priority takes the slot for as long as its trial runs.
         """
         least = max((study.spec.priority for study in studies if study.id in late), default=None)
-        self._heaps: dict[str, list[tuple[_Rank, _Share]]] = {}
+        competing: dict[int, list[_Share]] = defaultdict(list)
         for study in studies:
             if least is not None and study.spec.priority < least:
                 continue
-            share = _Share(study, most, promotable, served.turn_of(study), is_late=study.id in late)
+            share = _Share(study, most, promotable, is_late=study.id in late)
             if share.left and study.spec.objective.name is not None:
-                heappush(self._heaps.setdefault(study.spec.objective.name, []), (share.rank, share))
+                competing[study.spec.priority].append(share)
+        self._heaps: dict[str, list[tuple[_Rank, _Share]]] = {}
+        for equals in competing.values():
+            leads = served.leads([share.study for share in equals])
+            for share in equals:
+                share.lead = leads[share.study.id]
+                heappush(self._heaps.setdefault(share.study.spec.objective.name or "", []), (share.rank, share))
 
     def next(self, objectives: Collection[str]) -> Turn | None:
         """The turn of a study of one of these objectives; None where there is nothing to run."""
@@ -98,9 +111,10 @@ class Shares:
 class _Share:
     """A study and what it can still be given, by a look at it that may be old."""
 
-    def __init__(self, study: Study, most: int, promotable: Promotable, served_at: int, *, is_late: bool) -> None:
+    def __init__(self, study: Study, most: int, promotable: Promotable, *, is_late: bool) -> None:
         self.study = study
-        self._served_at = served_at
+        self.lead = 0.0
+        """What it was given more than others, for its weight."""
         self._most = most
         self._promotable = promotable
         self._promoted: list[Paused] | None = None
@@ -120,7 +134,7 @@ class _Share:
     def rank(self) -> _Rank:
         """Less is sooner; no two studies have the same."""
         study = self.study
-        return -study.spec.priority, (self._running + 1) / study.spec.weight, self._served_at, study.id
+        return -study.spec.priority, (self._running + 1) / study.spec.weight + self.lead, study.id
 
     def give(self) -> Turn | None:
         """Give it a turn; None where nothing is left after all."""

@@ -182,22 +182,48 @@ def test_studies_are_served_by_priority_and_then_by_weight(service: Service, wor
     assert found == {"urgent": 2, "heavy": 6, "light": 2}
 
 
-def test_equal_studies_take_turns_at_one_slot(service: Service, worker: Worker) -> None:
+def worked(worker: Worker, turns: int) -> Counter[str]:
+    """Whose trials one slot is given, which runs each to its end before it asks again."""
+    found: Counter[str] = Counter()
+    for _ in range(turns):
+        (assignment,) = worker.claim(1)
+        worker.complete(assignment, 1.0)
+        found[assignment.lease.study] += 1
+    return found
+
+
+def test_studies_take_turns_at_one_slot(service: Service, worker: Worker) -> None:
     """Whenever it falls free, nothing of either runs."""
-    told: list[str] = []
-
-    def work(turns: int) -> Counter[str]:
-        for _ in range(turns):
-            (assignment,) = worker.claim(1)
-            worker.complete(assignment, 1.0)
-            told.append(assignment.lease.study)
-        return Counter(told[-turns:])
-
     for name in ("first", "second"):
         service.create_study(toy_study(name=name, budget={"trials": 20}, confirm="none"))
-    assert work(8) == {"first": 4, "second": 4}
+    assert worked(worker, 8) == {"first": 4, "second": 4}
     service.create_study(toy_study(name="third", budget={"trials": 20}, confirm="none"))
-    assert work(9) == {"first": 3, "second": 3, "third": 3}  # what came later makes up for nothing
+    assert worked(worker, 9) == {"first": 3, "second": 3, "third": 3}  # what came later makes up for nothing
+
+
+def test_one_slot_is_shared_by_weight(service: Service, worker: Worker) -> None:
+    for name, weight in (("light", 0.5), ("middling", 1.0), ("heavy", 2.5)):
+        service.create_study(toy_study(name=name, budget={"trials": 100}, confirm="none", weight=weight))
+    for _ in range(3):
+        found = worked(worker, 40)
+        assert found["light"] in (4, 5, 6)
+        assert found["middling"] in (9, 10, 11)
+
+
+def test_slots_are_shared_by_weight_however_long_trials_take(service: Service, worker: Worker) -> None:
+    """Of eight slots the slow study keeps half, though it is given a tenth as many trials."""
+    for name in ("slow", "quick"):
+        service.create_study(toy_study(name=name, budget={"trials": 1000}, confirm="none"))
+    held = [(item, 0) for item in worker.claim(8)]
+    shares = []
+    for turn in range(1, 100):
+        ended = [item for item, since in held if turn - since >= {"slow": 10, "quick": 1}[item.lease.study]]
+        held = [(item, since) for item, since in held if item not in ended]
+        for item in ended:
+            worker.complete(item, 1.0)
+        held += [(item, turn) for item in worker.claim(len(ended), holding=[item for item, _ in held])]
+        shares.append(Counter(item.lease.study for item, _ in held)["slow"])
+    assert all(3 <= share <= 5 for share in shares)
 
 
 def test_what_waits_comes_first_in_its_study_alone(service: Service, worker: Worker) -> None:
