@@ -51,6 +51,8 @@ def fault_of(
         wanted = _PROBLEMS[kind].format(**context).replace(" 1 items", " 1 item")
         return Fault(".".join(path), f"{wanted}, not {context['actual_length']}")
     bounds = {name: f"{bound:g}" if isinstance(bound, float) else bound for name, bound in context.items()}
+    if kind == "string_too_short" and bounds["min_length"] == 1:
+        return Fault(".".join(path), "must not be empty")
     problem = _PROBLEMS[kind].format(**bounds) if kind in _PROBLEMS else _lower_first(details["msg"])
     known = re.findall(r"'([^']*)'", str(context.get("expected", ""))) if kind in ("literal_error", "enum") else []
     suggestion = near(details["input"], known) if isinstance(details["input"], str) else None

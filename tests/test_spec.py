@@ -363,3 +363,8 @@ def test_a_field_may_have_the_name_of_pydantics_mark_of_a_wrong_key() -> None:
     with pytest.raises(InvalidSpec) as error:
         parse_study(loop_study(space={"0x": {"type": "float", "low": 0, "high": 1}}) | {"[key]": None})
     assert {fault.path for fault in error.value.faults} == {"[key]", "space.0x"}
+
+
+def test_what_is_empty_is_told_so() -> None:
+    faults = faults_of(loop_study(constraints=[""]))
+    assert {path: fault.problem for path, fault in faults.items()} == {"constraints.0": "must not be empty"}

@@ -83,7 +83,7 @@ def _another(history: History, number: int, settled: Mapping[str, Any]) -> Float
         if is_feasible(history, point)[0]:
             return np.asarray(point[0])
     problem = f"no configuration was found that has these and satisfies {'; '.join(_texts(history.spec))}"
-    raise InvalidInput(faults=[Fault("configurations", problem)])
+    raise InvalidInput(faults=[Fault(f"configurations.{number - len(history)}", problem)])
 
 
 def _texts(spec: StudySpec) -> list[str]:

@@ -97,8 +97,9 @@ def test_what_no_configuration_satisfies_is_refused() -> None:
         check_satisfiable(study(constraints=["units >= 1000"]))
     with pytest.raises(InvalidSpec, match="leave no point of the grid"):
         study({"a": {"type": "int", "low": 1, "high": 3}}, ["a > 3"], sampler={"name": "grid"})
-    with pytest.raises(InvalidInput, match="no configuration was found that has these"):
-        suggest(History(study()), [{"units": 512}])
+    with pytest.raises(InvalidInput, match="no configuration was found that has these") as caught:
+        suggest(History(study()), [{}, {"units": 32}, {"units": 512}])
+    assert [fault.path for fault in caught.value.faults] == ["configurations.2"]
 
 
 def test_a_grid_holds_what_satisfies_the_constraints_alone() -> None:
