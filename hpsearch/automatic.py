@@ -2,11 +2,12 @@
 
 The rules were made by looking at the four tasks of `CHOSEN_ON` in `tests.benchmarks.search`, with few seeds, and partly
 by judgement. Of the other curves the first rung of version 2 was seen with 40 trials; version 3 was made by looking at
-the grids. A pure function of the spec, whose `version` names the rules, and of how many trials are finished: what was
-chosen is on record with it.
+the grids. A pure function of the spec, whose `version` names the rules, and of how far the search is: what was chosen
+is on record with it.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
@@ -47,8 +48,23 @@ PROCESS_TRIALS = 200
 workers no less than with one, and then takes a third of a second a point; `tpe` is as quick after 100,000. Beside rungs
 neither is ahead of the other."""
 MOST_PROCESS_PARAMETERS = 40
+MOST_PROCESS_PARALLEL = 100
+"""It keeps points apart from so many trials that run, and draws few a second."""
 PROCESS_STARTUP = (4, 10)
 """Trials before it, at least and at most: one a parameter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a search is."""
+
+    finished: int = 0
+    """Trials that are complete, pruned or paused."""
+    running: int = 0
+    """Trials that run or wait."""
+
+
+BEGINNING = Progress()
 
 
 class Choice(BaseModel):
@@ -64,10 +80,10 @@ class Choice(BaseModel):
     """Why, where it was left to hpsearch."""
 
 
-def sampler_of(spec: StudySpec, finished: int = 0) -> SamplerSpec:
-    """The study's own sampler, or what `auto` stands for once so many trials are complete, pruned or paused."""
+def sampler_of(spec: StudySpec, progress: Progress = BEGINNING) -> SamplerSpec:
+    """The study's own sampler, or what `auto` stands for by then."""
     if isinstance(spec.sampler, AutoSampler):
-        return _sampler_for(spec, spec.sampler.version, finished)[0]
+        return _sampler_for(spec, spec.sampler.version, progress)[0]
     return spec.sampler
 
 
@@ -76,23 +92,26 @@ def pruner_of(spec: StudySpec) -> AnyPruner:
     return _pruner_for(spec, spec.pruner.version)[0] if isinstance(spec.pruner, AutoPruner) else spec.pruner
 
 
-def choice_of(spec: StudySpec, finished: int = 0) -> Choice:
+def choice_of(spec: StudySpec, progress: Progress = BEGINNING) -> Choice:
     """Both, and why, where they were left to hpsearch."""
     reasons = []
     if isinstance(spec.sampler, AutoSampler):
-        reasons.append(_sampler_for(spec, spec.sampler.version, finished)[1])
+        reasons.append(_sampler_for(spec, spec.sampler.version, progress)[1])
     if isinstance(spec.pruner, AutoPruner):
         reasons.append(_pruner_for(spec, spec.pruner.version)[1])
-    return Choice(sampler=sampler_of(spec, finished), pruner=pruner_of(spec), reasons=tuple(reasons))
+    return Choice(sampler=sampler_of(spec, progress), pruner=pruner_of(spec), reasons=tuple(reasons))
 
 
-def _sampler_for(spec: StudySpec, version: int, finished: int) -> tuple[SamplerSpec, str]:
+def _sampler_for(spec: StudySpec, version: int, progress: Progress) -> tuple[SamplerSpec, str]:
     has_rungs = isinstance(pruner_of(spec), ASHAPruner)
-    suits = version > 2 and not has_rungs and _suits_a_process(spec)
-    if suits and finished < PROCESS_TRIALS:
-        return _process(spec)
     sampler, why = _beside_process(spec, version, has_rungs)
-    return sampler, f"{why}; gp had the first {PROCESS_TRIALS} trials" if suits else why
+    if version < 3 or has_rungs or not _suits_a_process(spec):
+        return sampler, why
+    if progress.finished >= PROCESS_TRIALS:
+        return sampler, f"{why}; gp had the first {PROCESS_TRIALS} trials"
+    if progress.running > MOST_PROCESS_PARALLEL:
+        return sampler, f"{why}; gp would not keep up with more than {MOST_PROCESS_PARALLEL} trials at a time"
+    return _process(spec)
 
 
 def _suits_a_process(spec: StudySpec) -> bool:

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
-from hpsearch.automatic import Choice, choice_of
+from hpsearch.automatic import Choice, Progress, choice_of
 from hpsearch.confirmation import Confirmed
 from hpsearch.errors import IllegalTransition
 from hpsearch.spec import StudySpec
@@ -147,8 +147,9 @@ class Study(_Value):
     @property
     def chosen(self) -> Choice:
         """The sampler and the pruner at work, and why, where they were left to hpsearch."""
-        finished = self.counts.complete + self.counts.pruned + self.counts.paused
-        return choice_of(self.spec, finished)
+        counts = self.counts
+        progress = Progress(counts.complete + counts.pruned + counts.paused, counts.running + counts.waiting)
+        return choice_of(self.spec, progress)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

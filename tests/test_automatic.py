@@ -6,17 +6,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpsearch.automatic import choice_of, pruner_of, sampler_of
+from hpsearch.automatic import Progress, choice_of, pruner_of, sampler_of
 from hpsearch.errors import InvalidSpec, StudyExists
 from hpsearch.gateway import Assignment
 from hpsearch.objectives.objective import ObjectiveInfo, ParameterInfo
 from hpsearch.pruner_spec import ASHAPruner, MedianPruner, NoPruner
 from hpsearch.sampler_spec import AutoSampler, BruteForceSampler, GPSampler, QMCSampler, TPESampler
+from hpsearch.search.history import History
 from hpsearch.search.pruners import judged_steps
+from hpsearch.search.samplers import suggest
 from hpsearch.service import Later, Service
 from hpsearch.spec import StudySpec, parse_study
 from hpsearch.studies import Study, StudyState
-from hpsearch.trials import Result, TrialState
+from hpsearch.trials import Observation, Result, TrialState
 from tests.conftest import loop_study
 
 AUTO = {"sampler": {"name": "auto"}, "pruner": {"name": "auto"}}
@@ -72,12 +74,31 @@ def test_the_pruner_is_chosen_by_what_is_known_of_the_steps(settings: Any, chose
 
 def test_a_gaussian_process_hands_over_to_tpe() -> None:
     spec = study(budget={"trials": 300})
-    assert [sampler_of(spec, finished).name for finished in (0, 199, 200, 299)] == ["gp", "gp", "tpe", "tpe"]
-    assert "from 200 finished trials on tpe" in choice_of(spec, 199).reasons[0]
-    assert choice_of(spec, 200).reasons[0].endswith("gp had the first 200 trials")
+    assert [sampler_of(spec, Progress(finished)).name for finished in (0, 199, 200, 299)] == ["gp", "gp", "tpe", "tpe"]
+    assert "from 200 finished trials on tpe" in choice_of(spec, Progress(199)).reasons[0]
+    assert choice_of(spec, Progress(200)).reasons[0].endswith("gp had the first 200 trials")
     earlier = study(budget={"trials": 300}, sampler={"name": "auto", "version": 2})
-    assert sampler_of(spec, 200) == sampler_of(earlier) == sampler_of(earlier, 200)
+    assert sampler_of(spec, Progress(200)) == sampler_of(earlier) == sampler_of(earlier, Progress(200))
     assert sampler_of(study(space={f"x{index}": FLOAT["x"] for index in range(40)})).name == "gp"
+
+
+def test_many_parallel_trials_are_tpe_s() -> None:
+    spec = study(budget={"trials": 200})
+    assert [sampler_of(spec, Progress(9, running)).name for running in (100, 101)] == ["gp", "tpe"]
+    assert "more than 100 trials at a time" in choice_of(spec, Progress(9, 101)).reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("finished", "running", "by"), [(20, 0, "gp"), (199, 9, "gp"), (200, 0, None), (20, 101, None)]
+)
+def test_points_are_drawn_by_what_is_chosen(finished: int, running: int, by: str | None) -> None:
+    history = History(study(budget={"trials": 1000}))
+    for number in range(finished + running):
+        x = number * 0.618 % 1
+        state, values = (TrialState.COMPLETE, [x]) if number < finished else (TrialState.RUNNING, None)
+        history.update([Observation(number, state, {"x": x}, values, None, None, {}, number + 1)])
+    (suggestion,) = suggest(history, [{}])
+    assert suggestion.sampler_attributes.get("by") == by
 
 
 def asked(service: Service, name: str) -> list[Assignment]:
@@ -167,7 +188,7 @@ def test_where_rungs_make_trials_cheap_chance_has_a_larger_share() -> None:
     assert small.startup_trials == 25
     dear = study(settings, space=wide, pruner={"name": "none"})
     assert sampler_of(dear) == GPSampler(startup_trials=8, startup="quasi_random")
-    later = sampler_of(dear, 200)
+    later = sampler_of(dear, Progress(200))
     assert isinstance(later, TPESampler)
     assert (later.startup_trials, later.exploration) == (10, 0.0)
 

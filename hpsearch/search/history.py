@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from hpsearch.automatic import Progress
 from hpsearch.earlier import Found
 from hpsearch.search.beliefs import Beliefs
 from hpsearch.search.earlier import Knowledge
@@ -98,10 +99,11 @@ class History:
         return np.flatnonzero((states == _PRUNED) | (states == _PAUSED))
 
     @property
-    def finished(self) -> int:
-        """How many are complete, pruned or paused: `auto` goes by it."""
-        states = self._states[: self._size]
-        return int(np.count_nonzero((states == _COMPLETE) | (states == _PRUNED) | (states == _PAUSED)))
+    def progress(self) -> Progress:
+        """How far the search is: `auto` goes by it."""
+        count = np.bincount(self._states[: self._size], minlength=len(_CODES) + 1)
+        finished, running = count[[_COMPLETE, _PRUNED, _PAUSED]], count[[_RUNNING, _WAITING]]
+        return Progress(int(finished.sum()), int(running.sum()))
 
     def diverged(self) -> Numbers:
         """Failed because something became infinite or not a number: worse than all others."""

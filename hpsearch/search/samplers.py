@@ -53,7 +53,7 @@ def suggest(history: History, fixed: Sequence[Parameters], model: gp.Model = gp.
 
 def sampler_now(history: History) -> SamplerSpec:
     """The study's sampler, or what `auto` stands for by now."""
-    return sampler_of(history.spec, history.finished)
+    return sampler_of(history.spec, history.progress)
 
 
 def import_ahead(spec: StudySpec) -> None:
