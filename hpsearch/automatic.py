@@ -82,36 +82,45 @@ class Choice(BaseModel):
 
 def sampler_of(spec: StudySpec, progress: Progress = BEGINNING) -> SamplerSpec:
     """The study's own sampler, or what `auto` stands for by then."""
-    if isinstance(spec.sampler, AutoSampler):
-        return _sampler_for(spec, spec.sampler.version, progress)[0]
-    return spec.sampler
+    return _sampler(spec, progress)[0]
 
 
 def pruner_of(spec: StudySpec) -> AnyPruner:
     """The study's own pruner, or what `auto` stands for."""
-    return _pruner_for(spec, spec.pruner.version)[0] if isinstance(spec.pruner, AutoPruner) else spec.pruner
+    return _pruner(spec)[0]
 
 
 def choice_of(spec: StudySpec, progress: Progress = BEGINNING) -> Choice:
     """Both, and why, where they were left to hpsearch."""
-    reasons = []
+    sampler, why = _sampler(spec, progress)
+    pruner, because = _pruner(spec)
+    return Choice(sampler=sampler, pruner=pruner, reasons=tuple(filter(None, (why, because))))
+
+
+def _sampler(spec: StudySpec, progress: Progress) -> tuple[SamplerSpec, str]:
+    """And why, where it was left to hpsearch."""
     if isinstance(spec.sampler, AutoSampler):
-        reasons.append(_sampler_for(spec, spec.sampler.version, progress)[1])
-    if isinstance(spec.pruner, AutoPruner):
-        reasons.append(_pruner_for(spec, spec.pruner.version)[1])
-    return Choice(sampler=sampler_of(spec, progress), pruner=pruner_of(spec), reasons=tuple(reasons))
+        return _sampler_for(spec, spec.sampler.version, progress)
+    return spec.sampler, ""
+
+
+def _pruner(spec: StudySpec) -> tuple[AnyPruner, str]:
+    """And why, where it was left to hpsearch."""
+    return _pruner_for(spec, spec.pruner.version) if isinstance(spec.pruner, AutoPruner) else (spec.pruner, "")
 
 
 def _sampler_for(spec: StudySpec, version: int, progress: Progress) -> tuple[SamplerSpec, str]:
     has_rungs = isinstance(pruner_of(spec), ASHAPruner)
+    suits = version > 2 and not has_rungs and _suits_a_process(spec)
+    is_over = progress.finished >= PROCESS_TRIALS
+    if suits and not is_over and progress.running <= MOST_PROCESS_PARALLEL:
+        return _process(spec)
     sampler, why = _beside_process(spec, version, has_rungs)
-    if version < 3 or has_rungs or not _suits_a_process(spec):
+    if not suits:
         return sampler, why
-    if progress.finished >= PROCESS_TRIALS:
+    if is_over:
         return sampler, f"{why}; gp had the first {PROCESS_TRIALS} trials"
-    if progress.running > MOST_PROCESS_PARALLEL:
-        return sampler, f"{why}; gp would not keep up with more than {MOST_PROCESS_PARALLEL} trials at a time"
-    return _process(spec)
+    return sampler, f"{why}; gp would not keep up with more than {MOST_PROCESS_PARALLEL} trials at a time"
 
 
 def _suits_a_process(spec: StudySpec) -> bool:

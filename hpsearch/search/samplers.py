@@ -72,9 +72,7 @@ def _alike(fixed: Sequence[Parameters]) -> int:
     return len(fixed)
 
 
-def _draw(
-    history: History, number: int, settled: Parameters, count: int, model: gp.Model
-) -> tuple[Sequence[Floats], Sequence[dict[str, Any]]]:
+def _draw(history: History, number: int, settled: Parameters, count: int, model: gp.Model) -> gp.Drawn:
     """Points of the trials from `number` on (inactive dimensions hold anything), and what is to be remembered."""
     nothing: list[dict[str, Any]] = [{} for _ in range(count)]
     match sampler_now(history):
@@ -101,36 +99,29 @@ def _is_informed(history: History, startup_trials: int) -> bool:
     return len(history.complete()) + len(history.pruned()) + len(history.diverged()) >= startup_trials
 
 
-def _by_tpe(
-    history: History, options: TPESampler, number: int, settled: Parameters, count: int
-) -> tuple[Sequence[Floats], Sequence[dict[str, Any]]]:
+def _by_tpe(history: History, options: TPESampler, number: int, settled: Parameters, count: int) -> gp.Drawn:
     draw = _modelled if _is_informed(history, options.startup_trials) else _begun
     drawn = draw(history, options, number, settled, count)
-    return drawn if options.duplicates or settled else _without_duplicates(history, number, *drawn)
+    return drawn if options.duplicates or settled else _without_duplicates(history, number, drawn)
 
 
-def _without_duplicates(
-    history: History, number: int, points: Sequence[Floats], attributes: Sequence[dict[str, Any]]
-) -> tuple[Sequence[Floats], Sequence[dict[str, Any]]]:
+def _without_duplicates(history: History, number: int, drawn: gp.Drawn) -> gp.Drawn:
     """What was drawn, but no configuration twice as long as there are others."""
     if not history.spec.is_countable:
-        return points, attributes
+        return drawn
+    points, attributes = drawn
     others = brute_force.without_duplicates(history, number, points)
     return others, [
         known if other is point else {} for point, other, known in zip(points, others, attributes, strict=True)
     ]
 
 
-def _begun(
-    history: History, options: TPESampler, number: int, settled: Parameters, count: int
-) -> tuple[Sequence[Floats], Sequence[dict[str, Any]]]:
+def _begun(history: History, options: TPESampler, number: int, settled: Parameters, count: int) -> gp.Drawn:
     first = _by_chance(history, options.startup, number, count)
     return (first, [{}] * count) if settled else heeding.begun(history, number, first)
 
 
-def _modelled(
-    history: History, options: TPESampler, number: int, settled: Parameters, count: int
-) -> tuple[Sequence[Floats], Sequence[dict[str, Any]]]:
+def _modelled(history: History, options: TPESampler, number: int, settled: Parameters, count: int) -> gp.Drawn:
     points = random_points(history, number, count)
     history.space.settle(points, settled)
     dimensions = history.space.dimensions
@@ -144,15 +135,14 @@ def _modelled(
 
 def _by_gp(
     history: History, options: GPSampler, number: int, settled: Parameters, count: int, model: gp.Model
-) -> tuple[Sequence[Floats], Sequence[dict[str, Any]]]:
+) -> gp.Drawn:
     if not settled and _is_informed(history, options.startup_trials):
         task = gp.task_of(history, number, count)
         if len(task.points):
-            return _without_duplicates(history, number, *model(history, options, task))
+            return _without_duplicates(history, number, model(history, options, task))
     by = "qmc" if options.startup == "quasi_random" else "random"
-    points = _by_chance(history, options.startup, number, count)
-    attributes = [{"by": by} for _ in range(count)]
-    return (points, attributes) if settled else _without_duplicates(history, number, points, attributes)
+    drawn = _by_chance(history, options.startup, number, count), [{"by": by} for _ in range(count)]
+    return drawn if settled else _without_duplicates(history, number, drawn)
 
 
 def _by_chance(history: History, startup: str, number: int, count: int) -> list[Floats]:

@@ -52,8 +52,8 @@ class Served:
 
     def leads(self, studies: Collection[Study]) -> dict[int, float]:
         """By how much each of some that compete was given more than the one that was given least. It is no more than a
-        trial adds for the lightest, as it is slots that are shared by weight, however many trials run on them; and
-        who comes later makes up for nothing."""
+        trial adds for the lightest, and what was more is forgotten, as it is slots that are shared by weight, however
+        many trials run on them; and who comes later makes up for nothing."""
         known = [self._given[study.id] for study in studies if study.id in self._given]
         least, most = min(known, default=0.0), max((1 / study.spec.weight for study in studies), default=0.0)
         for study in studies:
@@ -72,7 +72,7 @@ class Shares:
         studies: Sequence[Study],
         most: int,
         promotable: Promotable,
-        served: "Served",
+        served: Served,
         late: Collection[int] = (),
     ) -> None:
         """`most` turns will be asked for. What is promotable is asked of a study when it comes to that.
