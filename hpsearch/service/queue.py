@@ -10,7 +10,7 @@ from hpsearch.service.ranking import best_first
 from hpsearch.service.tables import Tables
 from hpsearch.store import studies, trials
 from hpsearch.store.database import Database
-from hpsearch.studies import Study, StudyState
+from hpsearch.studies import StudyState
 from hpsearch.trials import Parameters, Trial, TrialKind
 
 
@@ -24,7 +24,7 @@ class Queue:
 
     def enqueue(self, study: str, configurations: Sequence[Parameters], request_id: str | None) -> list[Trial]:
         """See `Service.enqueue`."""
-        found = self._study(study)
+        found = studies.read(self._database, study)
         faults = [
             fault
             for position, configuration in enumerate(configurations)
@@ -50,7 +50,7 @@ class Queue:
     def enqueue_best(self, study: str, source: str, count: int, request_id: str | None) -> list[Trial]:
         """See `Service.enqueue_best`."""
         checks.limit_of(count)
-        target, other = self._study(study), self._study(source)
+        target, other = studies.read(self._database, study), studies.read(self._database, source)
         found = best_first(self._database, self._tables, other)
         configurations = cloning.best_configurations(target.spec, found, count)
         if not configurations:
@@ -79,7 +79,3 @@ class Queue:
                 life.reopen(locked)
             life.save(tx, locked)
         return [trial.as_trial(locked.spec) for trial in made]
-
-    def _study(self, name: str) -> Study:
-        with self._database.read() as tx:
-            return studies.find(tx, name)

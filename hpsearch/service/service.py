@@ -139,8 +139,7 @@ class Service:
 
     def get_study(self, name: str) -> Study:
         """Raises `StudyNotFound`."""
-        with self._database.read() as tx:
-            return studies.find(tx, name)
+        return studies.read(self._database, name)
 
     def list_studies(self, after: str | None = None, limit: int = 100) -> Page[Study]:
         """Studies in the order of creation. Raises `InvalidInput` for a cursor that is none."""

@@ -66,7 +66,7 @@ class Understanding:
         installed."""
         if faults := _unknown("method", method, METHODS):
             raise InvalidInput(faults=faults)
-        study = self._find(name)
+        study = studies.read(self._database, name)
         wanted = _metric_of(study, metric)
         known: Method = next(item for item in get_args(Method) if item == method)
         return self._answers.get(
@@ -80,7 +80,7 @@ class Understanding:
         `InvalidInput`."""
         if not 1 <= count <= MOST_TOP:
             raise InvalidInput(faults=[Fault("count", f"must be from 1 to {MOST_TOP}, not {count}")])
-        study = self._find(name)
+        study = studies.read(self._database, name)
         return self._answers.get((study.id, "summary", count), study.revision, lambda: self._summed_up(study, count))
 
     def _summed_up(self, study: Study, count: int) -> Summary:
@@ -103,7 +103,7 @@ class Understanding:
     def front(self, name: str, weights: Mapping[str, float]) -> Front:
         """The Pareto front, and the trial to take by weights. Raises `StudyNotFound`; `InvalidInput` for an unknown
         metric, and for weights that are negative, not finite or all 0."""
-        study = self._find(name)
+        study = studies.read(self._database, name)
         metrics = study.spec.objective.searched
         _check_weights(weights, metrics)
         whole = {metric: float(weights.get(metric, 1.0)) for metric in metrics}
@@ -153,7 +153,7 @@ class Understanding:
         if faults:
             raise InvalidInput(faults=faults)
         by = method or METHODS[0]
-        study = self._find(name)
+        study = studies.read(self._database, name)
         wanted = _metric_of(study, metric, kind)
         table = self._tables.table(study).of(wanted)
         _check_parameters(table, kind, parameters)
@@ -182,10 +182,6 @@ class Understanding:
     def _curves(self, study: Study, numbers: Sequence[int]) -> Curves:
         with self._database.read() as tx:
             return outcomes.curves_of(tx, study.id, numbers, MOST_STEPS)
-
-    def _find(self, name: str) -> Study:
-        with self._database.read() as tx:
-            return studies.find(tx, name)
 
 
 def _check_weights(weights: Mapping[str, float], metrics: Mapping[str, str]) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import and_, bindparam, delete, insert, or_, select
 
 from hpsearch.errors import StudyNotFound, near
 from hpsearch.spec import StudySpec
-from hpsearch.store.database import Transaction
+from hpsearch.store.database import Database, Transaction
 from hpsearch.store.locked import CONFIRM_COUNTS, LockedStudy, lock_by_name, spec_of
 from hpsearch.store.rows import AnyRow, time_of
 from hpsearch.store.tables import events, studies
@@ -78,6 +78,12 @@ def _study_of(row: AnyRow) -> Study:
         searched_at=time_of(row.searched_at),
         ended_at=time_of(row.ended_at),
     )
+
+
+def read(database: Database, name: str) -> Study:
+    """`find`, in a transaction of its own."""
+    with database.read() as tx:
+        return find(tx, name)
 
 
 def find(tx: Transaction, name: str) -> Study:
