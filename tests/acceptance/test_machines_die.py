@@ -100,7 +100,7 @@ def test_a_worker_told_to_stop_hands_its_trial_back(make_cluster: MakeCluster) -
 def test_a_worker_killed_while_it_confirms_costs_no_run(make_cluster: MakeCluster, postgresql_url: str) -> None:
     cluster = make_cluster(postgresql_url)
     cluster.start_server()
-    settings = {"dataset": "digits", "max_epochs": 12, "hidden_layers": 1, "batch_size": 16}
+    settings = {"dataset": "digits", "max_epochs": 30, "hidden_layers": 1, "batch_size": 16}
     objective = digits_study()["objective"] | {"settings": settings}
     study = cluster.client.create_study(
         digits_study(budget={"trials": 3}, confirm={"top": 2, "seeds": 2}, objective=objective)

@@ -33,7 +33,7 @@ def start(lab: Lab) -> Iterator[Start]:
 
 
 def test_kill_9_takes_the_slots_along_and_another_agent_finishes(lab: Lab, start: Start) -> None:
-    lab.create(steps=20, seconds=0.05)
+    lab.create(steps=40, seconds=0.05)
     process = start(slots=2)
     lab.wait_until_running(step=1)
     child = lab.trace(pid=...)["pid"]
@@ -55,12 +55,13 @@ def test_sigterm_ends_an_idle_agent_at_once(lab: Lab, start: Start) -> None:
 
 
 def test_sigterm_lets_trials_finish(lab: Lab, start: Start) -> None:
-    lab.create(trials=5, steps=10, seconds=0.1)
+    lab.create(trials=5, steps=20, seconds=0.1)
     process = start()
-    lab.wait_until_running(step=1)
+    running = lab.wait_until_running(step=1)
     process.terminate()
     assert process.wait(20) == 0
-    assert [(trial.number, trial.state) for trial in lab.trials()] == [(0, TrialState.COMPLETE)]
+    assert lab.trials()[-1].number == running.number
+    assert {trial.state for trial in lab.trials()} == {TrialState.COMPLETE}
 
 
 @pytest.mark.parametrize("by", ["sigterm", "ctrl-c"])
