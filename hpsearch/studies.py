@@ -158,11 +158,11 @@ class Clone:
 
     study: Study
     copied: int
-    """Complete and pruned trials that are finished trials of the new study now."""
+    """Trials that are complete, pruned or diverged, and are trials of the new study now."""
     outside: int
-    """Complete and pruned ones whose parameters are not of its space."""
+    """Such trials whose parameters are not of its space."""
     unfinished: int
-    """Those that failed, were cancelled or have not ended: they tell nothing of the space."""
+    """Those that failed otherwise, were cancelled or have not ended: they tell nothing of the space."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

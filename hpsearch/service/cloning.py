@@ -21,7 +21,7 @@ from hpsearch.store.database import Transaction
 from hpsearch.store.locked import LockedStudy, new_trial
 from hpsearch.store.rows import violations_of
 from hpsearch.studies import Clone, Study
-from hpsearch.trials import Parameters, Scalar, Trial, TrialState
+from hpsearch.trials import DIVERGED, Parameters, Scalar, Trial, TrialState
 
 _NOTHING = object()
 
@@ -129,7 +129,7 @@ class Cloning:
         self._outside = self._unfinished = 0
         for trial in found:
             parameters = fit.parameters(trial.parameters)
-            if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED):
+            if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED) and not trial.diverged:
                 self._unfinished += 1
             elif parameters is None:
                 self._outside += 1
@@ -162,10 +162,11 @@ class Cloning:
         return self._answer(study.save(), copied)
 
     def _with_budget(self, copied: int) -> StudySpec:
-        """The budget counts new trials alone, unless told otherwise."""
-        if self._spec.budget.trials is None or self._counted or isinstance(self._spec.sampler, GridSampler):
+        """The budget counts new trials alone, unless told otherwise; it is never less than what is there."""
+        budget = self._spec.budget.trials
+        if budget is None or isinstance(self._spec.sampler, GridSampler):
             return self._spec
-        return extended(self._spec, self._spec.budget.trials + copied)
+        return extended(self._spec, max(budget, copied) if self._counted else budget + copied)
 
     def _copy(self, tx: Transaction, study: LockedStudy, trial: Trial, parameters: Parameters) -> None:
         values = {
@@ -175,7 +176,7 @@ class Cloning:
             "enqueued": True,
             "values": None if trial.values is None else list(trial.values),
             "metrics": dict(trial.metrics),
-            "reason": f"copied from trial {trial.number} of {self._source.name}",
+            "reason": self._reason(trial),
             "last_step": trial.last_step,
             "last_value": trial.last_value,
             "attempt": trial.attempt,
@@ -188,6 +189,14 @@ class Cloning:
         study.add(made)
         if trial.state is TrialState.COMPLETE and trial.values and not violations_of(vars(made), study.spec):
             study.offer_best(made.number, trial.values[0])
+
+    def _reason(self, trial: Trial) -> str:
+        """Where a copy comes from. Of one that diverged the reason must still say so: samplers learn by it."""
+        copied = f"copied from trial {trial.number} of {self._source.name}"
+        if not trial.diverged:
+            return copied
+        _, _, how = (trial.reason or "").partition(":")
+        return f"{DIVERGED}:{how}; {copied}" if how else f"{DIVERGED}: {copied}"
 
     def _answer(self, study: Study, copied: int) -> Clone:
         return Clone(study=study, copied=copied, outside=self._outside, unfinished=self._unfinished)

@@ -224,8 +224,36 @@ def test_a_clones_budget_may_count_the_copies(service: Service, worker: Worker) 
     source(service, worker)
     made = service.clone_study("bowl", "near", within(2, 5), counted=True)
     assert (made.copied, made.study.state, made.study.counts.finished) == (4, StudyState.COMPLETE, 4)
+    assert (made.study.spec.budget_trials, made.study.reason) == (4, "all 4 trials are finished")  # not "4 of 3"
+    assert service.clone_study("bowl", "near", within(2, 5), counted=True) == made
     made = service.clone_study("bowl", "wide", within(-9, 9) | {"budget": {"trials": 6}}, counted=True)
     assert (made.copied, made.study.state, made.study.counts.finished) == (5, StudyState.RUNNING, 5)
+
+
+@pytest.mark.parametrize(
+    ("reason", "kept"),
+    [
+        ("diverged", "diverged: copied from trial 1 of bowl"),
+        ("diverged: loss is inf", "diverged: loss is inf; copied from trial 1 of bowl"),
+    ],
+)
+def test_a_clone_knows_what_diverged(service: Service, worker: Worker, reason: str, kept: str) -> None:
+    service.create_study(toy_study(budget={"trials": 20}))
+    service.enqueue("bowl", [{"x": float(x)} for x in range(1, 4)])
+    good, bad, broken = worker.claim(3)
+    worker.complete(good, 1.0)
+    worker.end(bad, TrialState.FAILED, reason)
+    worker.end(broken, TrialState.FAILED, "out of memory")
+    made = service.clone_study("bowl", "near", within(2, 5))
+    assert (made.copied, made.outside, made.unfinished) == (1, 1, 1)
+    (copy,) = service.export("near")
+    assert (copy.state, copy.diverged, copy.reason) == (TrialState.FAILED, True, kept)
+    assert (made.study.counts.finished, made.study.spec.budget_trials, made.study.best_number) == (1, 4, None)
+    service.stop_study("bowl")
+    assert work(worker) == 3
+    again = service.clone_study("near", "again")  # a copy of a copy says whence it came
+    assert again.copied == 4
+    assert next(iter(service.export("again"))).diverged
 
 
 def test_a_clone_without_a_description_is_the_same_study_under_another_name(service: Service, worker: Worker) -> None:

