@@ -101,7 +101,7 @@ def _metric_faults(info: ObjectiveInfo, objective: Mapping[str, Any]) -> Iterato
     elif found is not None and objective.get("direction") in {"minimize", "maximize"} - {found.direction}:
         yield Fault("objective.direction", f"must be {found.direction} for {found.name}")
     elif found is not None and not found.is_reported:
-        yield Fault("objective.metric", f"cannot be {metric} alone, which no training reports: say metrics")
+        yield Fault("objective.metric", f"cannot be {metric} alone, which no training improves: say metrics")
 
 
 def _several_metrics_faults(info: ObjectiveInfo, metrics: Mapping[str, Any], names: list[str]) -> Iterator[Fault]:
@@ -113,7 +113,7 @@ def _several_metrics_faults(info: ObjectiveInfo, metrics: Mapping[str, Any], nam
         elif direction in {"minimize", "maximize"} - {found.direction}:
             yield Fault(path, f"must be {found.direction}")
         elif not place and not found.is_reported:
-            yield Fault(path, "cannot be the first, which training reports")
+            yield Fault(path, "cannot be the first, which training must improve")
 
 
 def _setting_faults(info: ObjectiveInfo, settings: Mapping[str, Any]) -> Iterator[Fault]:

@@ -87,7 +87,8 @@ class MetricInfo:
     """The sensible direction."""
     meaning: str
     is_reported: bool = True
-    """Whether trials report it as they train. False: known at their end alone, and searched only beside another."""
+    """Whether it is a step's own, and training improves it. False: a trial has one, and it is searched only beside
+    another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """What happens to studies and trials inside one transaction: the rules of their life."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hpsearch.automatic import pruner_of
 from hpsearch.gateway import Assignment
@@ -226,18 +226,35 @@ def record(written: Reports, trial: Reported, row: AnyRow, report: Report) -> De
     written.drop_superseded(trial, report.step, spec.objective.direction)
     better = max if spec.objective.direction == "maximize" else min
     best = report.value if trial.best_value is None else better(report.value, trial.best_value)
+    violates = _violates(spec, row.parameters, report)
     verdict = None
     pruner = _pruner_of(spec, trial)
     if looks_at(pruner, trial.number, report.step):
-        standing = Standing(number=trial.number, step=report.step, value=report.value, best=best, complete=row.complete)
-        beside = written.beside(trial, report)
+        standing = Standing(
+            number=trial.number,
+            step=report.step,
+            value=report.value,
+            best=best,
+            complete=row.complete,
+            violates=bool(violates),
+        )
+        beside = written.beside(trial, report, is_limited=violates is not None)
         verdict = judge(pruner, spec.objective.direction, standing, beside)
     if verdict is None:
-        written.add(trial, report, best, Decision.CONTINUE, None)
+        written.add(trial, report, best, Decision.CONTINUE, None, violates=violates)
         return Decision.CONTINUE
     decision = Decision.PAUSE if verdict.pauses else Decision.PRUNE
-    written.add(trial, report, best, decision, (verdict.words, verdict.pruning))
+    written.add(trial, report, best, decision, (verdict.words, verdict.pruning), violates=violates)
     return decision
+
+
+def _violates(spec: StudySpec, parameters: Mapping[str, object], report: Report) -> bool | None:
+    """Whether a trial violates a constraint over what is measured, as far as it has told; None without such a
+    constraint."""
+    if not spec.limits.of_metrics:
+        return None
+    searched = {} if spec.objective.has_several else {spec.objective.metric: report.value}
+    return bool(spec.limits.violations(parameters, searched | dict(report.metrics), is_complete=False))
 
 
 def finish(tx: Transaction, study: LockedStudy, trial: LockedTrial, result: Result) -> Receipt:

@@ -10,15 +10,15 @@ from hpsearch.studies import Study
 
 def promotable(tx: Transaction, study: Study | LockedStudy, limit: int) -> list[tuple[int, int]]:
     """(number, rung) of at most `limit` trials that may go on: of the furthest rung first, there the best first."""
-    pruner, direction = study.spec.pruner, study.spec.objective.direction
+    pruner = study.spec.pruner
     if not (isinstance(pruner, ASHAPruner) and pruner.promote):
         return []
     found: list[tuple[int, int]] = []
     rung: int | None = None
     while len(found) < limit and (rung := rungs.furthest(tx, study.id, rung)) is not None:
         allowed = going_on(rungs.reached(tx, study, rung), pruner.reduction_factor)
-        for number, value in rungs.leaders(tx, study.id, rung, direction, limit - len(found)):
-            if rungs.better(tx, study, rung, value) >= allowed:
+        for number, value, violates in rungs.leaders(tx, study, rung, limit - len(found)):
+            if rungs.better(tx, study, rung, value, violates=violates) >= allowed:
                 break
             found.append((number, rung))
     return found

@@ -7,7 +7,7 @@ from sqlalchemy import inspect, text
 from hpsearch.errors import ConfigurationError
 from hpsearch.store.database import Database, Transaction
 
-HEAD = "0009"
+HEAD = "0010"
 """The newest revision in `migrations/versions`, written down so that a server that finds it need not import Alembic."""
 
 _ADVISORY_LOCK = 0x68707365  # "hpse": one server migrates while the others wait

@@ -5,7 +5,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    false,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from hpsearch.objective_spec import Direction
 from hpsearch.store.database import Transaction
@@ -41,17 +54,38 @@ class _Ranks:
     nth: Mapping[str, Any]
 
 
-def _ranks(others: ColumnElement[bool]) -> _Ranks:
-    value = reports.c.value
-    at_step = select(reports.c.number, value).where(others)
+BREAKS = func.coalesce(reports.c.violates, false())
+"""Whether a report's trial violated a constraint then."""
+_ORDER: Mapping[str, ColumnElement[Any]] = {"minimize": reports.c.value, "maximize": reports.c.value.desc()}
+_BETTER = {"minimize": reports.c.value < bindparam("value"), "maximize": reports.c.value > bindparam("value")}
+
+
+def is_better(direction: str, *, is_limited: bool) -> ColumnElement[bool]:
+    """Whether a report is better than `value`: by its value; where a study is limited by constraints, what keeps them
+    before what does not (`violates` says it of the trial that is held against it)."""
+    if not is_limited:
+        return _BETTER[direction]
+    mine = bindparam("violates", type_=Boolean)
+    return or_(and_(~BREAKS, mine), and_(mine == BREAKS, _BETTER[direction]))
+
+
+def order_of(direction: str, *, is_limited: bool) -> tuple[ColumnElement[Any], ...]:
+    """The same order, the best first."""
+    return (BREAKS, _ORDER[direction]) if is_limited else (_ORDER[direction],)
+
+
+def _ranks(others: ColumnElement[bool], *, is_limited: bool) -> _Ranks:
+    at_step = select(reports.c.number, reports.c.value, BREAKS).where(others)
     of_trials = (trials.c.study_id == reports.c.study_id) & (trials.c.number == reports.c.number)
-    better = {"minimize": value < bindparam("value"), "maximize": value > bindparam("value")}
-    order = {"minimize": value, "maximize": value.desc()}
+    nth = select(reports.c.value).where(others).limit(1).offset(bindparam("place"))
     return _Ranks(
         at_step,
         at_step.join(trials, of_trials).where(trials.c.state.in_(bindparam("states", expanding=True))),
-        {to: select(func.count(), func.count().filter(better[to])).where(others) for to in better},
-        {to: select(value).where(others).order_by(order[to]).limit(1).offset(bindparam("place")) for to in order},
+        {
+            to: select(func.count(), func.count().filter(is_better(to, is_limited=is_limited))).where(others)
+            for to in _ORDER
+        },
+        {to: nth.order_by(*order_of(to, is_limited=is_limited)) for to in _ORDER},
     )
 
 
@@ -60,8 +94,13 @@ _OTHERS = (
     & (reports.c.step == bindparam("step"))
     & (reports.c.number != bindparam("number"))
 )
-_RANKS = {False: _ranks(_OTHERS), True: _ranks(_OTHERS & OF_SEARCH)}
-"""By whether the study has runs that confirm: to leave out what is not there costs a third of a count."""
+_RANKS = {
+    (has_confirming, is_limited): _ranks(_OTHERS & OF_SEARCH if has_confirming else _OTHERS, is_limited=is_limited)
+    for has_confirming in (False, True)
+    for is_limited in (False, True)
+}
+"""By whether the study has runs that confirm, and constraints over what is measured: each makes a count
+a third slower."""
 _VALUES = select(reports.c.step, reports.c.value).where(
     reports.c.study_id == bindparam("study"), reports.c.number == bindparam("number")
 )
@@ -133,10 +172,10 @@ class Reports:
             query = select(best(reports.c.value), func.max(reports.c.step)).where(mine)
             trial.best_value, trial.last_step = self._tx.connection.execute(query).one()
 
-    def beside(self, trial: Reported, report: Report) -> "Beside":
-        """What is on record beside a report that is not yet."""
+    def beside(self, trial: Reported, report: Report, *, is_limited: bool) -> "Beside":
+        """What is on record beside a report that is not yet. Limited: by constraints over what is measured."""
         self.flush()
-        return Beside(self._tx, trial, report)
+        return Beside(self._tx, trial, report, is_limited=is_limited)
 
     def add(
         self,
@@ -145,8 +184,11 @@ class Reports:
         best: float,
         decision: Decision,
         why: tuple[str, Pruning] | None,
+        *,
+        violates: bool | None,
     ) -> None:
-        """Record a report with its decision. `best` is the trial's best report, this one included."""
+        """Record a report with its decision. `best` is the trial's best report, this one included; `violates` whether
+        its trial violates a constraint by now, None where there is none."""
         self._new.append(
             {
                 "study_id": trial.study_id,
@@ -157,6 +199,7 @@ class Reports:
                 "attempt": trial.attempt,
                 "decision": decision.value,
                 "reported_at": self._tx.now,
+                "violates": violates,
             }
         )
         if trial.last_step is None or report.step > trial.last_step:
@@ -206,26 +249,26 @@ def _storable(pruning: Pruning) -> dict[str, Any]:
 class Beside:
     """What a pruner may look at beside a report (see `search.pruners.Record`)."""
 
-    def __init__(self, tx: Transaction, trial: Reported, report: Report) -> None:
+    def __init__(self, tx: Transaction, trial: Reported, report: Report, *, is_limited: bool) -> None:
         self._connection = tx.connection
         self._study_id, self._number = trial.study_id, trial.number
         self._present = {report.step: report.value}
         self._best_number = trial.best_number
-        self._ranks = _RANKS[trial.has_confirming]
+        self._ranks = _RANKS[trial.has_confirming, is_limited]
 
     def _key(self, step: int) -> dict[str, Any]:
         return {"study": self._study_id, "number": self._number, "step": step}
 
-    def others(self, step: int, states: Sequence[TrialState] = ()) -> list[tuple[int, float]]:
+    def others(self, step: int, states: Sequence[TrialState] = ()) -> list[tuple[int, float, bool]]:
         """See `Record.others`."""
-        if not states:
-            return [(number, value) for number, value in self._connection.execute(self._ranks.at_step, self._key(step))]
-        named = self._key(step) | {"states": [state.value for state in states]}
-        return [(number, value) for number, value in self._connection.execute(self._ranks.at_step_in_states, named)]
+        query, key = self._ranks.at_step, self._key(step)
+        if states:
+            query, key = self._ranks.at_step_in_states, key | {"states": [state.value for state in states]}
+        return [(number, value, bool(breaks)) for number, value, breaks in self._connection.execute(query, key)]
 
-    def rank(self, step: int, value: float, direction: Direction) -> tuple[int, int]:
+    def rank(self, step: int, value: float, direction: Direction, *, violates: bool) -> tuple[int, int]:
         """See `Record.rank`."""
-        key = self._key(step) | {"value": value}
+        key = self._key(step) | {"value": value, "violates": violates}
         others, better = self._connection.execute(self._ranks.rank[direction], key).one()
         return others, better
 

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, func, select
+from sqlalchemy import ColumnElement, Select, bindparam, func, literal, select
 
-from hpsearch.objective_spec import Direction
 from hpsearch.store.database import Transaction
 from hpsearch.store.locked import LockedStudy, LockedTrial
-from hpsearch.store.reports import OF_SEARCH
+from hpsearch.store.reports import BREAKS, OF_SEARCH, is_better, order_of
 from hpsearch.store.tables import artifacts, reports, trials
 from hpsearch.studies import Study
 from hpsearch.trials import CHECKPOINTS, TrialState
@@ -21,11 +20,24 @@ _IS_PAUSED = (trials.c.study_id == bindparam("study")) & (trials.c.state == Tria
 _FURTHEST = select(func.max(trials.c.rung)).where(_IS_PAUSED)
 _FURTHEST_BELOW = _FURTHEST.where(trials.c.rung < bindparam("below"))
 _LEADERS: Mapping[str, Any] = {
-    direction: select(trials.c.number, trials.c.rung_value)
+    direction: select(trials.c.number, trials.c.rung_value, literal(False))
     .where(_IS_PAUSED, trials.c.rung == bindparam("rung"))
     .order_by(order, trials.c.number)
     .limit(bindparam("limit"))
     for direction, order in (("minimize", trials.c.rung_value), ("maximize", trials.c.rung_value.desc()))
+}
+_AT_ITS_RUNG = (
+    (reports.c.study_id == trials.c.study_id)
+    & (reports.c.number == trials.c.number)
+    & (reports.c.step == trials.c.rung)
+)
+_LEADERS_WITHIN_LIMITS: Mapping[str, Any] = {
+    direction: select(trials.c.number, trials.c.rung_value, BREAKS)
+    .join(reports, _AT_ITS_RUNG)
+    .where(_IS_PAUSED, trials.c.rung == bindparam("rung"))
+    .order_by(*order_of(direction, is_limited=True), trials.c.number)
+    .limit(bindparam("limit"))
+    for direction in _LEADERS
 }
 
 
@@ -38,9 +50,10 @@ def _counts(*conditions: ColumnElement[bool]) -> dict[bool, Select[Any]]:
 
 
 _REACHED = _counts()
-_BETTER: Mapping[str, Any] = {
-    "minimize": _counts(reports.c.value < bindparam("value")),
-    "maximize": _counts(reports.c.value > bindparam("value")),
+_BETTER: Mapping[tuple[str, bool], Any] = {
+    (direction, is_limited): _counts(is_better(direction, is_limited=is_limited))
+    for direction in _LEADERS
+    for is_limited in (False, True)
 }
 _KEPT = (
     select(func.count())
@@ -57,13 +70,7 @@ _KEPT = (
 )
 _PAUSED = (
     select(trials.c.number, reports.c.metrics)
-    .join(
-        reports,
-        (reports.c.study_id == trials.c.study_id)
-        & (reports.c.number == trials.c.number)
-        & (reports.c.step == trials.c.rung),
-        isouter=True,
-    )
+    .join(reports, _AT_ITS_RUNG, isouter=True)
     .where(_IS_PAUSED)
     .order_by(trials.c.number)
     .limit(BATCH)
@@ -80,10 +87,13 @@ def furthest(tx: Transaction, study_id: int, below: int | None) -> int | None:
     return found
 
 
-def leaders(tx: Transaction, study_id: int, rung: int, direction: Direction, limit: int) -> list[tuple[int, float]]:
-    """(number, value) of the trials that pause at a rung, the best first."""
-    rows = tx.connection.execute(_LEADERS[direction], {"study": study_id, "rung": rung, "limit": limit})
-    return [(number, value) for number, value in rows]
+def leaders(tx: Transaction, study: Study | LockedStudy, rung: int, limit: int) -> list[tuple[int, float, bool]]:
+    """(number, value, whether it violates a constraint) of the trials that pause at a rung, the best first: what keeps
+    the constraints, then by value."""
+    queries = _LEADERS_WITHIN_LIMITS if study.spec.limits.of_metrics else _LEADERS
+    values = {"study": study.id, "rung": rung, "limit": limit}
+    rows = tx.connection.execute(queries[study.spec.objective.direction], values)
+    return [(number, value, bool(breaks)) for number, value, breaks in rows]
 
 
 def reached(tx: Transaction, study: Study | LockedStudy, rung: int) -> int:
@@ -92,10 +102,12 @@ def reached(tx: Transaction, study: Study | LockedStudy, rung: int) -> int:
     return int(found.scalar_one())
 
 
-def better(tx: Transaction, study: Study | LockedStudy, rung: int, value: float) -> int:
-    """How many of them a better value."""
-    query = _BETTER[study.spec.objective.direction][study.has_confirming]
-    return int(tx.connection.execute(query, {"study": study.id, "rung": rung, "value": value}).scalar_one())
+def better(tx: Transaction, study: Study | LockedStudy, rung: int, value: float, *, violates: bool) -> int:
+    """How many of them are better than one with this value, in the same order."""
+    is_limited = bool(study.spec.limits.of_metrics)
+    query = _BETTER[study.spec.objective.direction, is_limited][study.has_confirming]
+    values = {"study": study.id, "rung": rung, "value": value, "violates": violates}
+    return int(tx.connection.execute(query, values).scalar_one())
 
 
 def is_kept(tx: Transaction, trial: LockedTrial) -> bool:

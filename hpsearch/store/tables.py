@@ -180,9 +180,10 @@ reports = Table(
     Column("attempt", BigInteger, nullable=False),
     Column("decision", Text, nullable=False),
     Column("reported_at", Double, nullable=False),
+    Column("violates", Boolean),  # a constraint, by what was measured then; NULL: not that we know
     ForeignKeyConstraint(["study_id", "number"], ["trials.study_id", "trials.number"], ondelete="CASCADE"),
     # all that ranks look at, so that they need not look at the table
-    Index("reports_by_step", "study_id", "step", "value", "number"),
+    Index("reports_by_step", "study_id", "step", "value", "number", "violates"),
 )
 
 workers = Table(

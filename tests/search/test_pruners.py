@@ -2,7 +2,7 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,19 +32,28 @@ from hpsearch.trials import Pruning, TrialState
 class Lists:
     """A record of trials by number: their values by step. The first of `complete` is the best."""
 
-    def __init__(self, number: int, trials: Mapping[int, Mapping[int, float]], complete: Sequence[int] = ()) -> None:
-        self.number, self.trials, self.complete = number, trials, complete
+    def __init__(
+        self,
+        number: int,
+        trials: Mapping[int, Mapping[int, float]],
+        complete: Sequence[int] = (),
+        violating: Collection[int] = (),
+    ) -> None:
+        self.number, self.trials, self.complete, self.violating = number, trials, complete, violating
 
-    def others(self, step: int, states: Sequence[TrialState] = ()) -> list[tuple[int, float]]:
+    def others(self, step: int, states: Sequence[TrialState] = ()) -> list[tuple[int, float, bool]]:
         chosen = self.complete if states else self.trials
-        return [(n, self.trials[n][step]) for n in chosen if n != self.number and step in self.trials[n]]
+        reached = [n for n in chosen if n != self.number and step in self.trials[n]]
+        return [(n, self.trials[n][step], n in self.violating) for n in reached]
 
-    def rank(self, step: int, value: float, direction: str) -> tuple[int, int]:
-        peers = [peer for _, peer in self.others(step)]
-        return len(peers), sum(peer > value if direction == "maximize" else peer < value for peer in peers)
+    def rank(self, step: int, value: float, direction: str, *, violates: bool) -> tuple[int, int]:
+        sign = -1 if direction == "maximize" else 1
+        peers = [(breaks, sign * peer) for _, peer, breaks in self.others(step)]
+        return len(peers), sum(peer < (violates, sign * value) for peer in peers)
 
     def nth(self, step: int, place: int, direction: str) -> float:
-        return sorted((peer for _, peer in self.others(step)), reverse=direction == "maximize")[place]
+        sign = -1 if direction == "maximize" else 1
+        return sign * sorted((breaks, sign * peer) for _, peer, breaks in self.others(step))[place][1]
 
     def own(self) -> Mapping[int, float]:
         return self.trials[self.number]
@@ -66,7 +75,8 @@ def judged(pruner: Any, direction: Any, record: Lists) -> Verdict | None:
     best = max(own.values()) if direction == "maximize" else min(own.values())
     if not looks_at(pruner, record.number, step):
         return None
-    standing = Standing(number=record.number, step=step, value=own[step], best=best, complete=len(record.complete))
+    standing = Standing(number=record.number, step=step, value=own[step], best=best, complete=len(record.complete),
+                        violates=record.number in record.violating)  # fmt: skip
     return judge(pruner, direction, standing, record)
 
 
@@ -291,6 +301,27 @@ def test_it_decides_as_optunas_does(ours: Any, theirs: Any, direction: Any, curv
 
 
 @hypothesis_settings(max_examples=50, deadline=None)
+@given(
+    direction=DIRECTIONS,
+    trials=st.lists(st.tuples(st.floats(-2, 2, width=16), st.booleans()), min_size=1, max_size=30),
+    pruner=st.sampled_from([ASHAPruner(), HyperbandPruner(max_resource=3)]),
+)
+def test_at_a_rung_what_keeps_the_constraints_comes_first(
+    direction: Any, trials: list[tuple[float, bool]], pruner: Any
+) -> None:
+    """Who goes on is as if every trial that violates one had a value worse than all others, by as much as it was."""
+    worst = 100.0 if direction == "minimize" else -100.0
+    shifted = {n: {1: value + worst * violates} for n, (value, violates) in enumerate(trials)}
+    violating = [n for n, (_, violates) in enumerate(trials) if violates]
+    record = Lists(0, {n: {1: value} for n, (value, _) in enumerate(trials)}, violating=violating)
+    found, expected = judged(pruner, direction, record), judged(pruner, direction, Lists(0, shifted))
+    assert (found is None) == (expected is None)
+    if found and expected:
+        assert (found.pruning.rank, found.pruning.of) == (expected.pruning.rank, expected.pruning.of)
+        assert found.pruning.held_against in (expected.pruning.held_against, expected.pruning.held_against - worst)
+        assert ("violates a constraint" in found.words) is (0 in violating)
+
+
 @given(direction=DIRECTIONS, values=st.lists(st.floats(-2, 2, width=16), min_size=1, max_size=30))
 def test_asha_decides_as_optunas_does(direction: Any, values: list[float]) -> None:
     """Trial after trial reaches the first rung; Optuna writes its rungs into the trials as it judges them."""

@@ -6,7 +6,7 @@ import pytest
 
 from hpsearch.errors import InvalidInput, InvalidSpec
 from hpsearch.service import Service
-from hpsearch.trials import Result, TrialKind, TrialState
+from hpsearch.trials import Decision, Lease, Release, Report, Result, TrialKind, TrialState
 from tests.conftest import ServiceFactory, loop_study
 
 LIMITS = ["x <= 5", "weights <= 100", "depth > -9"]
@@ -84,3 +84,57 @@ def test_a_target_is_reached_by_a_feasible_trial_alone(service: Service) -> None
     assert not service.get_study("bowl").state.has_ended
     tell(service, -4.0, weights=10.0)
     assert service.get_study("bowl").state.has_ended
+
+
+# --- at rungs --------------------------------------------------------------------------------------------------------
+
+ASHA = {"name": "asha", "min_resource": 1, "reduction_factor": 3, "max_resource": 4}
+
+
+def at_rung(service: Service, value: float, **metrics: float) -> tuple[Lease, Decision]:
+    """A new trial reports at the first rung; what is to pause there does."""
+    (assignment,) = service.ask("bowl")
+    lease = assignment.lease
+    decision = service.report_one(Report(lease=lease, step=1, value=value, metrics=metrics))
+    if decision is Decision.PAUSE:
+        service.release([Release(lease=lease, reason="paused")])
+    return lease, decision
+
+
+def test_what_violates_a_constraint_does_not_crowd_the_others_out(service: Service) -> None:
+    """However good it is: what keeps the constraints goes on before it, and the reason says so."""
+    service.create_study(study(pruner=ASHA))
+    assert at_rung(service, 1.0, weights=130.0)[1] is Decision.CONTINUE  # the first of all
+    for value in (2.0, 3.0):
+        assert at_rung(service, value, weights=130.0)[1] is Decision.PRUNE  # by their values, among their like
+    assert at_rung(service, 8.0, weights=90.0)[1] is Decision.CONTINUE
+    assert at_rung(service, 7.0)[1] is Decision.CONTINUE  # nothing measured, nothing violated
+    heavy, decision = at_rung(service, -8.0, weights=1e6)
+    assert decision is Decision.PRUNE
+    trial = service.get_trial("bowl", heavy.number)
+    assert trial.pruning is not None
+    assert (trial.pruning.rank, trial.pruning.of, trial.pruning.held_against) == (3, 6, 8.0)
+    assert "-8 is number 3 of 6, as it violates a constraint, 2 go on (cut at 8)" in (trial.reason or "")
+    assert at_rung(service, 6.0, weights=1.0)[1] is Decision.CONTINUE
+    deep, decision = at_rung(service, -9.5, weights=1.0)  # the searched metric may be limited, too
+    assert decision is Decision.PRUNE
+    assert "as it violates a constraint" in (service.get_trial("bowl", deep.number).reason or "")
+
+
+def test_without_constraints_over_metrics_the_best_goes_on(service: Service) -> None:
+    service.create_study(study(pruner=ASHA) | {"constraints": LIMITS[:1]})
+    for value in (8.0, 7.0, -9.0):
+        assert at_rung(service, value, weights=1e6)[1] is Decision.CONTINUE
+
+
+def test_what_keeps_the_constraints_is_promoted_first(service: Service) -> None:
+    service.create_study(study(pruner=ASHA | {"promote": True}))
+    assert at_rung(service, 5.0, weights=1.0)[1] is Decision.CONTINUE
+    assert at_rung(service, 6.0, weights=1.0)[1] is Decision.PAUSE
+    for value in (-1.0, -2.0, -3.0):
+        assert at_rung(service, value, weights=500.0)[1] is Decision.PAUSE
+    assert at_rung(service, 9.0, weights=1.0)[1] is Decision.PAUSE  # 2 of 6 may go on by now
+    (promoted,) = service.ask("bowl")
+    assert (promoted.lease.number, promoted.lease.attempt) == (1, 2)
+    (new,) = service.ask("bowl")
+    assert new.lease.attempt == 1

@@ -81,11 +81,11 @@ def check_parameters(parameters: Mapping[str, Scalar]) -> None:
 def _check_metrics(metrics: Sequence[str], task: str) -> None:
     known = [f"validation_{name}" for name in metrics_of(task)]
     path = "objective.metric" if len(metrics) == 1 else "objective.metrics"
-    at_end = [metric.name for metric in METRICS if not metric.is_reported]
+    beside = [metric.name for metric in METRICS if not metric.is_reported]
     faults = [
         Fault(path, f"is {metric!r}, but {task} has {', '.join(known)}", near(metric, known))
         for place, metric in enumerate(metrics)
-        if metric not in (known if place == 0 else [*known, *at_end])
+        if metric not in (known if place == 0 else [*known, *beside])
     ]
     if faults:
         raise InvalidInput(faults=faults)

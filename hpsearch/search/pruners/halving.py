@@ -2,6 +2,7 @@
 which is several of them side by side."""
 
 import math
+from bisect import bisect_left
 from functools import lru_cache
 
 from hpsearch.objective_spec import Direction
@@ -33,8 +34,9 @@ def going_on(reached: int, factor: int) -> int:
 
 
 def judge_rung(pruner: ASHAPruner, direction: Direction, standing: Standing, record: Record) -> Verdict | None:
-    """Whoever is among the best of those that have reached the rung goes on."""
-    peers, better = record.rank(standing.step, standing.value, direction)
+    """Whoever is among the best of those that have reached the rung goes on; what violates a constraint comes after
+    all that keep them."""
+    peers, better = record.rank(standing.step, standing.value, direction, violates=standing.violates)
     reached = peers + 1
     allowed = going_on(reached, pruner.reduction_factor)
     if better < allowed:
@@ -47,13 +49,17 @@ def judge_bracket(pruner: HyperbandPruner, direction: Direction, standing: Stand
     """The same among the trials of one bracket."""
     bracket = bracket_of(pruner, standing.number)
     sign = 1 if direction == "maximize" else -1
-    peers = [value for number, value in record.others(standing.step) if bracket_of(pruner, number) == bracket]
-    better = sum(sign * peer > sign * standing.value for peer in peers)
+    peers = sorted(
+        (violates, -sign * value)
+        for number, value, violates in record.others(standing.step)
+        if bracket_of(pruner, number) == bracket
+    )
+    better = bisect_left(peers, (standing.violates, -sign * standing.value))
     reached = len(peers) + 1
     allowed = going_on(reached, pruner.reduction_factor)
     if better < allowed:
         return None
-    cut = sorted(peers, reverse=direction == "maximize")[allowed - 1]
+    cut = -sign * peers[allowed - 1][1]
     return _verdict("hyperband", standing, (better + 1, reached, allowed), cut, bracket=bracket)
 
 
@@ -68,9 +74,10 @@ def _verdict(
 ) -> Verdict:
     rank, reached, allowed = place
     of_bracket = "" if bracket is None else f" of bracket {bracket}"
+    broken = ", as it violates a constraint" if standing.violates else ""
     words = (
-        f"{name}: on the rung at step {standing.step}{of_bracket} {standing.value:g} is number {rank} of {reached}, "
-        f"{allowed} go on (cut at {cut:g})"
+        f"{name}: on the rung at step {standing.step}{of_bracket} {standing.value:g} is number {rank} of {reached}"
+        f"{broken}, {allowed} go on (cut at {cut:g})"
     )
     pruning = Pruning(
         pruner=name,

@@ -16,7 +16,7 @@ def judge(
     """A trial must be among the best `kept` percent, by its best value so far."""
     if standing.complete < max(1, pruner.startup_trials):
         return None
-    peers = [value for _, value in record.others(standing.step, (TrialState.COMPLETE,))]
+    peers = [value for _, value, _ in record.others(standing.step, (TrialState.COMPLETE,))]
     if len(peers) < pruner.min_trials:
         return None
     bound = percentile(peers, 100 - kept if direction == "maximize" else kept)

@@ -19,6 +19,8 @@ class Standing:
     """Its best value so far, this one included."""
     complete: int
     """Complete trials of the study."""
+    violates: bool = False
+    """Whether it violates a constraint, by what was measured so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +36,16 @@ class Verdict:
 class Record(Protocol):
     """The reports on record, as one trial's pruner looks at them. Each look is a query."""
 
-    def others(self, step: int, states: Sequence[TrialState] = ()) -> Sequence[tuple[int, float]]:
-        """(number, value) of the other trials' reports at a step; of trials in these states alone, where any is
-        named."""
+    def others(self, step: int, states: Sequence[TrialState] = ()) -> Sequence[tuple[int, float, bool]]:
+        """(number, value, whether it violates a constraint) of the other trials' reports at a step; of trials in these
+        states alone, where any is named."""
 
-    def rank(self, step: int, value: float, direction: Direction) -> tuple[int, int]:
-        """How many other trials have reported the step, and how many of them a better value."""
+    def rank(self, step: int, value: float, direction: Direction, *, violates: bool) -> tuple[int, int]:
+        """How many other trials have reported the step, and how many of them are better: what keeps the constraints
+        before what violates one, then by value."""
 
     def nth(self, step: int, place: int, direction: Direction) -> float:
-        """The other trials' value at a step that comes at this place, the best at 0."""
+        """The other trials' value at a step that comes at this place in that order, the best at 0."""
 
     def own(self) -> Mapping[int, float]:
         """The trial's values by step, the present one included."""

@@ -44,20 +44,20 @@ class Beside:
     states: Mapping[int, TrialState]
     by_trial: Mapping[int, Mapping[int, float]]
 
-    def others(self, step: int, states: Sequence[TrialState] = ()) -> Sequence[tuple[int, float]]:
+    def others(self, step: int, states: Sequence[TrialState] = ()) -> Sequence[tuple[int, float, bool]]:
         return [
-            (number, value)
+            (number, value, False)  # no task here has constraints
             for number, value in self.reports[step].items()
             if number != self.number and (not states or self.states[number] in states)
         ]
 
-    def rank(self, step: int, value: float, direction: Direction) -> tuple[int, int]:
+    def rank(self, step: int, value: float, direction: Direction, *, violates: bool) -> tuple[int, int]:
         sign = 1 if direction == "minimize" else -1
-        others = [sign * other for _, other in self.others(step)]
+        others = [sign * other for _, other, _ in self.others(step)]
         return len(others), sum(other < sign * value for other in others)
 
     def nth(self, step: int, place: int, direction: Direction) -> float:
-        return sorted((value for _, value in self.others(step)), reverse=direction == "maximize")[place]
+        return sorted((value for _, value, _ in self.others(step)), reverse=direction == "maximize")[place]
 
     def own(self) -> Mapping[int, float]:
         return self.by_trial[self.number]

@@ -56,6 +56,11 @@ class SequenceModel(nn.Module):
         width = a.width + (self.statics.out_width if self.statics else 0)
         self.head = Head(width, a.outputs, a.head_units, a.head_activation)
 
+    @property
+    def size(self) -> int:
+        """How many weights there are."""
+        return sum(weights.numel() for weights in self.parameters())
+
     def forward(self, batch: Batch, states: Sequence[State] | None = None, *, attention: bool = False) -> Outputs:
         """The outputs for a batch; `states` go on from an earlier one; the weights of attention where asked for."""
         values, last = self._recur(batch, states)

@@ -42,7 +42,7 @@ class Evaluator:
             for baseline, guess in sequences.baselines.items():
                 found |= _prefixed(f"{name}_{baseline}", self._of_guess(guess, sequences))
         found |= self._dynamic(model)
-        found["model_parameters"] = sum(parameter.numel() for parameter in model.parameters())
+        found["model_parameters"] = model.size
         return {name: value for name, value in found.items() if np.isfinite(value)}
 
     def _dynamic(self, model: SequenceModel) -> dict[str, float]:

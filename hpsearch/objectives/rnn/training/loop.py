@@ -34,6 +34,7 @@ def train(
             metrics |= {f"validation_{name}": value for name, value in evaluator.validation(training.model).items()}
             progress.marks = marked(progress.marks, metrics)
             metrics |= {f"{mark}_gradients": float(progress.marks["mark"] == mark) for mark in MARKS}
+            metrics["model_parameters"] = training.model.size  # pruners hold constraints against each step's metrics
             metrics, value = _known(metrics, context.metric), metrics.get(context.metric, math.nan)
             if not all(map(math.isfinite, [value, *metrics.values()])):
                 return TrialResult(state="failed", metrics=metrics, reason=_reason(metrics, context.metric, progress))

@@ -155,7 +155,6 @@ class Runs:
         if progress.best_value is None:
             raise ValueError("no epoch was trained")
         metrics = evaluator.final(model) | {"epochs": progress.epoch, "best_epoch": progress.best_epoch}
-        metrics["model_parameters"] = sum(weights.numel() for weights in model.parameters())
         metrics |= {f"{mark}_gradients": float(progress.marks.get("mark") == mark) for mark in MARKS}
         self._done.append(Run(progress.best_value, metrics))
         if self._best_position() == len(self._done) - 1:
