@@ -227,25 +227,28 @@ def record(written: Reports, trial: Reported, row: AnyRow, report: Report) -> De
     better = max if spec.objective.direction == "maximize" else min
     best = report.value if trial.best_value is None else better(report.value, trial.best_value)
     violates = _violates(spec, row.parameters, report)
-    verdict = None
-    pruner = _pruner_of(spec, trial)
-    if looks_at(pruner, trial.number, report.step):
-        standing = Standing(
-            number=trial.number,
-            step=report.step,
-            value=report.value,
-            best=best,
-            complete=row.complete,
-            violates=bool(violates),
-        )
-        beside = written.beside(trial, report, is_limited=violates is not None)
-        verdict = judge(pruner, spec.objective.direction, standing, beside)
-    if verdict is None:
-        written.add(trial, report, best, Decision.CONTINUE, None, violates=violates)
-        return Decision.CONTINUE
-    decision = Decision.PAUSE if verdict.pauses else Decision.PRUNE
-    written.add(trial, report, best, decision, (verdict.words, verdict.pruning), violates=violates)
+    standing = Standing(
+        number=trial.number,
+        step=report.step,
+        value=report.value,
+        best=best,
+        complete=row.complete,
+        violates=bool(violates),
+    )
+    decision = trial.verdict or _judged(written, trial, spec, report, standing)
+    written.add(trial, report, best, decision, violates=violates)
     return decision
+
+
+def _judged(written: Reports, trial: Reported, spec: StudySpec, report: Report, standing: Standing) -> Decision:
+    pruner = _pruner_of(spec, trial)
+    if not looks_at(pruner, trial.number, report.step):
+        return Decision.CONTINUE
+    beside = written.beside(trial, report, is_limited=bool(spec.limits.of_metrics))
+    verdict = judge(pruner, spec.objective.direction, standing, beside)
+    if verdict is None:
+        return Decision.CONTINUE
+    return trial.end_at(report, verdict.words, verdict.pruning, pauses=verdict.pauses)
 
 
 def _violates(spec: StudySpec, parameters: Mapping[str, object], report: Report) -> bool | None:

@@ -139,6 +139,21 @@ class Reported:
     def _key(self) -> dict[str, int]:
         return {"study": self.study_id, "number": self.number}
 
+    @property
+    def verdict(self) -> Decision | None:
+        """What it was told under the present attempt, where that was to end or to pause. It stands, whatever is
+        reported until the trial heeds it."""
+        if self.pruning is None:
+            return None
+        return Decision.PRUNE if self.rung is None else Decision.PAUSE
+
+    def end_at(self, report: Report, words: str, pruning: Pruning, *, pauses: bool) -> Decision:
+        """It is to end at this report, or to pause there."""
+        self.reason, self.pruning = words, _storable(pruning)
+        if pauses:
+            self.rung, self.rung_value = report.step, report.value
+        return Decision.PAUSE if pauses else Decision.PRUNE
+
 
 class Reports:
     """The reports of one transaction, written together."""
@@ -177,16 +192,7 @@ class Reports:
         self.flush()
         return Beside(self._tx, trial, report, is_limited=is_limited)
 
-    def add(
-        self,
-        trial: Reported,
-        report: Report,
-        best: float,
-        decision: Decision,
-        why: tuple[str, Pruning] | None,
-        *,
-        violates: bool | None,
-    ) -> None:
+    def add(self, trial: Reported, report: Report, best: float, decision: Decision, *, violates: bool | None) -> None:
         """Record a report with its decision. `best` is the trial's best report, this one included; `violates` whether
         its trial violates a constraint by now, None where there is none."""
         self._new.append(
@@ -205,9 +211,6 @@ class Reports:
         if trial.last_step is None or report.step > trial.last_step:
             trial.last_step, trial.last_value = report.step, report.value
         trial.best_value = best
-        trial.reason, trial.pruning = (why[0], _storable(why[1])) if why else (None, None)
-        pauses = decision is Decision.PAUSE
-        trial.rung, trial.rung_value = (report.step, report.value) if pauses else (None, None)
         self.renew(trial)
 
     def renew(self, trial: Reported) -> None:

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 
 from hpsearch.gateway import Assignment
 from hpsearch.service import Service
-from hpsearch.trials import Decision, Report
+from hpsearch.trials import Decision, Report, TrialState
 from tests.conftest import toy_study
 from tests.service.conftest import Worker
 
@@ -52,6 +52,29 @@ def test_several_reports_of_a_trial_in_one_call_are_recorded_and_judged_as_in_ca
     assert [(found.step, found.value) for found in service.list_reports("bowl", 1)] == [(1, 6.0), (2, 5.5)]
     trial = service.get_trial("bowl", 1)
     assert (trial.last_step, trial.pruning and trial.pruning.step) == (2, 2)
+
+
+@pytest.mark.parametrize("promote", [False, True])
+def test_a_verdict_stands_whatever_is_still_on_its_way(service: Service, worker: Worker, promote: bool) -> None:
+    """A trial that does not wait for its answer has reported more by the time it hears: the reason is that of its
+    rung, and what pauses pauses there."""
+    service.create_study(toy_study(pruner=RUNGS | {"promote": promote}, budget={"trials": 8}))
+    (good,) = worker.claim()
+    assert worker.report(good, 2, 1.0) is Decision.CONTINUE
+    (bad,) = worker.claim(holding=[good])
+    told = Decision.PAUSE if promote else Decision.PRUNE
+    assert worker.report(bad, 2, 5.0) is told
+    before = service.get_trial("bowl", 1)
+    assert [worker.report(bad, step, 0.0) for step in (3, 4)] == [told, told]
+    trial = service.get_trial("bowl", 1)
+    assert (trial.reason, trial.pruning) == (before.reason, before.pruning)
+    if promote:
+        worker.release(bad)
+        assert service.get_trial("bowl", 1).state is TrialState.PAUSED
+    else:
+        worker.end(bad, TrialState.PRUNED)
+    trial = service.get_trial("bowl", 1)
+    assert (trial.reason, trial.pruning, trial.last_step) == (before.reason, before.pruning, 4)
 
 
 def test_an_older_server_says_nothing_of_it_and_an_older_worker_takes_it(service: Service, worker: Worker) -> None:
