@@ -135,6 +135,14 @@ def test_the_median_waits_for_its_first_trials() -> None:
     assert verdict(MedianPruner(startup_trials=1, min_trials=2), "maximize", [0.0], [1.0], complete=1) is None
 
 
+@pytest.mark.parametrize(("violating", "pruned"), [((), True), ((1, 2), False), ((1, 2, 3), False), ((0, 1, 2), True)])
+def test_the_median_of_what_keeps_the_constraints(violating: Sequence[int], pruned: bool) -> None:
+    """0.6 is worse than most, but not than what keeps them; what violates one itself is held against all."""
+    trials = {n: {1: value} for n, value in enumerate([0.6, 0.1, 0.2, 0.8])}
+    record = Lists(0, trials, [1, 2, 3], violating)
+    assert (judged(MedianPruner(startup_trials=1), "minimize", record) is not None) is pruned
+
+
 def test_a_percentile_keeps_the_best_share() -> None:
     """Of 1, 2, 3, 4, 5 the best quarter ends at 2 where less is better, at 4 where more is."""
     others = [[float(value)] for value in range(1, 6)]

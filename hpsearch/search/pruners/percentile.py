@@ -13,10 +13,12 @@ from hpsearch.trials import Pruning, TrialState
 def judge(
     pruner: MedianPruner | PercentilePruner, kept: float, direction: Direction, standing: Standing, record: Record
 ) -> Verdict | None:
-    """A trial must be among the best `kept` percent, by its best value so far."""
+    """A trial must be among the best `kept` percent, by its best value so far. One that keeps the constraints is held
+    against such alone: however good the others are, they are not what is looked for."""
     if standing.complete < max(1, pruner.startup_trials):
         return None
-    peers = [value for _, value, _ in record.others(standing.step, (TrialState.COMPLETE,))]
+    others = record.others(standing.step, (TrialState.COMPLETE,))
+    peers = [value for _, value, violates in others if standing.violates or not violates]
     if len(peers) < pruner.min_trials:
         return None
     bound = percentile(peers, 100 - kept if direction == "maximize" else kept)
