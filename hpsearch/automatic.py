@@ -129,7 +129,6 @@ def _suits_a_process(spec: StudySpec) -> bool:
     return (
         0 < len(spec.space) <= MOST_PROCESS_PARAMETERS
         and (budget is None or budget > SMALL_BUDGET)
-        and not spec.objective.has_several
         and not spec.earlier
     )
 
@@ -137,9 +136,10 @@ def _suits_a_process(spec: StudySpec) -> bool:
 def _process(spec: StudySpec) -> tuple[SamplerSpec, str]:
     least, most = PROCESS_STARTUP
     startup = min(max(least, len(spec.space)), most)
+    weighed = ", by weights of the metrics that are drawn for each" if spec.objective.has_several else ""
     return GPSampler(startup_trials=startup, startup="quasi_random"), (
-        f"gp: {startup} quasi-random trials first, then where a Gaussian process expects most; from {PROCESS_TRIALS} "
-        f"finished trials on tpe, which many do not slow down"
+        f"gp: {startup} quasi-random trials first, then where a Gaussian process expects most{weighed}; from "
+        f"{PROCESS_TRIALS} finished trials on tpe, which many do not slow down"
     )
 
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from hpsearch.parameters import Bool, Float, Int, Part
 
-OF_ONE_METRIC = ("gp", "cmaes")
+OF_ONE_METRIC = ("cmaes",)
 """Samplers that cannot search several metrics."""
 TAKES_EARLIER = ("tpe", "auto")
 """Samplers that learn from earlier studies."""

@@ -138,7 +138,7 @@ class StudySpec(Part):
     @classmethod
     def _sampler_fits_space(cls, sampler: SamplerSpec, info: Any) -> SamplerSpec:
         if _has_several(info) and sampler.name in OF_ONE_METRIC:
-            problem = f"cannot be {sampler.name} for several metrics; tpe, nsga2 and nsga3 search them together"
+            problem = f"cannot be {sampler.name} for several metrics; tpe, gp, nsga2 and nsga3 search them together"
             raise fault_at("sampler.name", problem)
         space: Mapping[str, SpaceParameter] = info.data.get("space", {})
         believed = [name for name, parameter in space.items() if prior_of(parameter)]

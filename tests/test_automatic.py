@@ -82,6 +82,17 @@ def test_a_gaussian_process_hands_over_to_tpe() -> None:
     assert sampler_of(study(space={f"x{index}": FLOAT["x"] for index in range(40)})).name == "gp"
 
 
+def test_several_metrics_are_a_gaussian_process_s_first_too() -> None:
+    metrics = {"objective": {"metrics": {"a": "minimize", "b": "maximize"}}}
+    spec = parse_study(loop_study(space=FLOAT, budget={"trials": 300}, **AUTO) | metrics)
+    assert [sampler_of(spec, Progress(finished)).name for finished in (0, 199, 200)] == ["gp", "gp", "tpe"]
+    assert "by weights of the metrics" in choice_of(spec).reasons[0]
+    earlier = parse_study(
+        loop_study(space=FLOAT, budget={"trials": 300}) | metrics | {"sampler": {"name": "auto", "version": 2}}
+    )
+    assert sampler_of(earlier).name == "tpe"
+
+
 def test_many_parallel_trials_are_tpe_s() -> None:
     spec = study(budget={"trials": 200})
     assert [sampler_of(spec, Progress(9, running)).name for running in (100, 101)] == ["gp", "tpe"]

@@ -4,6 +4,9 @@ Drawing is a function of a `Task`, which holds what it needs of a history and no
 process of its own (`hpsearch.search.drawing`). Each of several points takes those before it for running: a batch is
 what single draws would give. The kernel depends on the trials told alone, not on earlier fits: a restart changes
 nothing. Of a long history the best and the newest trials are looked at.
+
+Several metrics are searched as one, which is another for each point (ParEGO, Knowles 2006): the augmented Chebyshev
+distance from the best of each, by weights that are drawn anew.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +31,11 @@ MOST_TOLD = 300
 MOST_DIFFERENCES = 2e7
 """Of their coordinates: where there are very many parameters, fewer trials are looked at."""
 MOST_RUNNING = 100
+AUGMENTED = 0.05
+"""Of several metrics: how much the sum of the distances counts beside the largest (Knowles 2006)."""
+NEAR = 0.9
+FAN = 16
+"""Weights by which the best of a long history are looked for."""
 CANDIDATES = 1024
 """Quasi-random points at which the acquisition is looked at first; as many again stand around the best trials."""
 STARTS = 6
@@ -50,7 +58,7 @@ class Task:
     count: int
     points: Floats
     losses: Floats
-    """Less is better; infinite for those that diverged."""
+    """Of each metric [trials, metrics], less being better; infinite for those that diverged."""
     violations: Floats
     """Of constraints, each trial's sum of shares; 0 for feasible ones."""
     running: Floats
@@ -86,7 +94,7 @@ class Task:
             number=found["number"],
             count=found["count"],
             points=points,
-            losses=np.array(found["losses"], dtype=float),
+            losses=np.array(found["losses"], dtype=float).reshape(len(points), -1),
             violations=np.array(found["violations"], dtype=float),
             running=np.array(found["running"], dtype=float).reshape(-1, points.shape[1]),
             told=found["told"],
@@ -97,10 +105,12 @@ def task_of(history: History, number: int, count: int) -> Task:
     """What the next points are drawn from."""
     complete, pruned, diverged = history.complete(), history.pruned(), history.diverged()
     pruned = pruned[history.last_steps[pruned] >= 0]
-    losses = history.losses.copy()
+    losses = history.every_loss.copy()
+    if losses.shape[1] > 1:  # of what was pruned the others are not known
+        pruned = pruned[:0]
     # what was pruned was seen to be no better than its fellows: never better than half of the complete ones
-    middle = np.median(losses[complete]) if len(complete) else -np.inf
-    losses[pruned] = np.maximum(history.last_losses[pruned], middle)
+    middle = np.median(losses[complete, 0]) if len(complete) else -np.inf
+    losses[pruned, 0] = np.maximum(history.last_losses[pruned], middle)
     told = np.concatenate([complete, pruned, diverged])
     violations = _violations(history)
     most = min(MOST_TOLD, int(np.sqrt(MOST_DIFFERENCES / max(len(history.space), 1))))
@@ -134,9 +144,38 @@ def _looked_at(told: Numbers, losses: Floats, violations: Floats, most: int) -> 
     is_broken = violations[rest] > 0
     feasible, broken = rest[~is_broken], rest[is_broken]
     if len(feasible) > wanted:
-        return np.sort(np.concatenate([feasible[np.argpartition(losses[feasible], wanted)[:wanted]], newest]))
+        return np.sort(np.concatenate([feasible[_best(losses[feasible], wanted)], newest]))
     order = np.argsort(violations[broken], kind="stable")
     return np.sort(np.concatenate([feasible, broken[order][: wanted - len(feasible)], newest]))
+
+
+def _best(losses: Floats, count: int) -> Numbers:
+    """Positions of the first by losses [trials, metrics]; of several metrics of those that are among the first by any
+    of many weights."""
+    if losses.shape[1] == 1:
+        return np.argpartition(losses[:, 0], count)[:count]
+    weights = np.random.default_rng(0).dirichlet(np.ones(losses.shape[1]), size=FAN)
+    found = np.full(len(losses), count)
+    for by in (weighed(losses, item) for item in weights):
+        first = np.argpartition(by, count)[:count]
+        first = first[np.argsort(by[first], kind="stable")]
+        found[first] = np.minimum(found[first], np.arange(count))
+    return np.argsort(found, kind="stable")[:count]
+
+
+def weighed(losses: Floats, weights: Floats) -> Floats:
+    """Of losses [trials, metrics] one of each trial: Knowles 2006, equation 2. Each metric counts by its range among
+    the better nine tenths of the trials: in what is far out the others would not be seen."""
+    finite = np.isfinite(losses).all(axis=1)
+    found = np.full(len(losses), np.inf)
+    if not finite.any():
+        return found
+    known = losses[finite] / np.maximum(np.abs(losses[finite]).max(axis=0), 1e-300)  # or ranges would be too large
+    low, high, most = known.min(axis=0), np.quantile(known, NEAR, axis=0), known.max(axis=0)
+    ranges = np.where(high > low, high - low, most - low)
+    shares = weights * (known - low) / np.where(ranges > 0, ranges, 1.0)
+    found[finite] = shares.max(axis=1) + AUGMENTED * shares.sum(axis=1)
+    return found
 
 
 Drawn = tuple[Sequence[Floats], Sequence[dict[str, Any]]]
@@ -155,17 +194,29 @@ def draw(spec: StudySpec, task: Task, options: GPSampler) -> Floats:
     scene = _Scene(History(spec))
     if not scene.searched.any():
         return np.tile(scene.history.space.points_at(np.full((1, len(scene.searched)), 0.5)), (task.count, 1))
-    model = _Model(scene, task, options)
+    weights = _weights(spec, task)
+    model = _Model(scene, task, options, weights[0])
     belief = strength_of(spec) / task.told if scene.history.beliefs else 0.0
     known = np.concatenate([task.points, task.running])
     found = np.empty((0, known.shape[1]))
     for turn in range(task.count):
         running = np.concatenate([task.running, found])[-MOST_RUNNING:]
+        if turn and task.losses.shape[1] > 1:
+            model = _Model(scene, task, options, weights[turn])
         acquisition = model.believing(scene.features(running))
         search = _Search(scene, acquisition, np.concatenate([known, found]), belief)
         point = search.best(np.random.default_rng(seed_of(spec, task.number + turn)), model.incumbents)
         found = np.concatenate([found, point[None]])
     return found
+
+
+def _weights(spec: StudySpec, task: Task) -> Floats:
+    """Of the metrics [points, metrics], for each point its own, by its trial's number alone."""
+    metrics = task.losses.shape[1]
+    seeds = [seed_of(spec, task.number + turn) for turn in range(task.count)]
+    if metrics == 1:
+        return np.ones((task.count, 1))
+    return np.array([np.random.default_rng([seed, 0x77656967]).dirichlet(np.ones(metrics)) for seed in seeds])
 
 
 class _Scene:
@@ -218,10 +269,11 @@ class _Scene:
 class _Model:
     """What is thought of the function, and of where constraints are kept, given the trials that were told."""
 
-    def __init__(self, scene: _Scene, task: Task, options: GPSampler) -> None:
+    def __init__(self, scene: _Scene, task: Task, options: GPSampler, weights: Floats) -> None:
         self._features = scene.features(task.points)
         nominal = scene.nominal
-        self._process = fitted(self._features, _standard(task.losses), nominal, is_exact=options.deterministic)
+        losses = task.losses[:, 0] if len(weights) == 1 else weighed(task.losses, weights)
+        self._process = fitted(self._features, _standard(losses), nominal, is_exact=options.deterministic)
         feasible = task.violations == 0
         self._bounds: GaussianProcess | None = None
         if not feasible.all():

@@ -7,9 +7,12 @@ a search's trials dominate, as a share of what the whole front does. Nothing of 
 """
 
 import argparse
+import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -33,7 +36,8 @@ ZDT_PARAMETERS = 6
 ZDT_REFERENCE = (1.1, 7.0)
 """Beyond what chance mostly finds."""
 TABLES = ("hpolib_naval_propulsion", "hpolib_slice_localization", "nasbench201_cifar10", "nasbench201_imagenet")
-METHODS = ("random", "tpe", "nsga2", "auto", "Optuna TPE", "Optuna TPE multivariate", "Optuna NSGA-II")
+PEERS = ("Optuna TPE", "Optuna TPE multivariate", "Optuna NSGA-II", "Optuna GP")
+METHODS = ("random", "tpe", "nsga2", "gp", "auto", *PEERS)
 METRICS = {"first": "minimize", "second": "minimize"}
 
 Values = tuple[float, float]
@@ -64,16 +68,27 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS, metavar="METHOD")
     parser.add_argument("--trials", type=int, default=150)
     parser.add_argument("--seeds", type=int, default=30)
+    parser.add_argument("--processes", type=int, default=2)
     given = parser.parse_args()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     points = [given.trials // 3, 2 * given.trials // 3, given.trials]
     rows = []
-    for name in given.problems:
-        for method in given.methods:
-            found = [shares_of(problem_of(name), method, points, seed) for seed in range(given.seeds)]
-            rows.append([name, method, *map(_with_band, np.array(found).T)])
+    with get_context("spawn").Pool(given.processes) as pool:
+        for name in given.problems:
+            for method in given.methods:
+                found = pool.starmap(_search, [(name, method, points, seed) for seed in range(given.seeds)], 1)
+                *shares, seconds = np.array(found).T
+                rows.append([name, method, *map(_with_band, shares), f"{np.median(seconds):.1f} s"])
     print_title("Two metrics", NOTE.format(seeds=given.seeds, version=optuna.__version__))
-    print_table(("problem", "method", *(f"after {count}" for count in points)), rows)
+    print_table(("problem", "method", *(f"after {count}" for count in points), "a search takes"), rows)
+
+
+def _search(name: str, method: str, points: Sequence[int], seed: int) -> list[float]:
+    """The shares, and the seconds that it took."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore")
+    problem = problem_of(name)
+    began = time.perf_counter()
+    return [*shares_of(problem, method, points, seed), time.perf_counter() - began]
 
 
 def _with_band(shares: Floats) -> str:
@@ -152,6 +167,7 @@ def _optuna(problem: Problem, method: str, seed: int) -> tuple[Ask, Tell]:
         "Optuna TPE": lambda: optuna.samplers.TPESampler(seed=seed, multivariate=False),
         "Optuna TPE multivariate": lambda: optuna.samplers.TPESampler(seed=seed, multivariate=True),
         "Optuna NSGA-II": lambda: optuna.samplers.NSGAIISampler(seed=seed),
+        "Optuna GP": lambda: optuna.samplers.GPSampler(seed=seed),
     }
     study = optuna.create_study(directions=list(METRICS.values()), sampler=samplers[method]())
     distributions = distributions_of(problem)

@@ -5,6 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy.integrate import quad
 from scipy.stats import norm
 
@@ -12,6 +15,7 @@ from hpsearch.errors import InvalidSpec
 from hpsearch.sampler_spec import GPSampler
 from hpsearch.search import gp
 from hpsearch.search.drawing import answer, question
+from hpsearch.search.fronts import is_on_front
 from hpsearch.search.gaussian import (
     GaussianProcess,
     Kernel,
@@ -167,9 +171,100 @@ def test_of_a_long_history_the_best_and_the_newest_are_looked_at() -> None:
     task = gp.task_of(history, 1000, 1)
     assert (len(task.points), task.told) == (gp.MOST_TOLD, 1000)
     assert (task.points[-150:] == history.points[-150:]).all()
-    assert set(np.sort(history.losses[:850])[:150]) <= set(task.losses)
+    assert set(np.sort(history.losses[:850])[:150]) <= set(task.losses[:, 0])
     wide = study({f"x{number}": X for number in range(900)})
     assert len(gp.task_of(history_of(wide, 250, bowl), 250, 1).points) < 160
+
+
+# --- several metrics -------------------------------------------------------------------------------------------------
+
+METRICS = {"metrics": {"left": "minimize", "right": "maximize"}}
+BOTH = parse_study(loop_study(space={"x": X, "y": X}, budget={"trials": 10_000}, sampler={"name": "gp"})
+                   | {"objective": METRICS})  # fmt: skip
+
+
+def both(p: Any) -> list[float]:
+    """The best lie where y is 0, between 0.2 and 0.8 of x."""
+    return [(p["x"] - 0.2) ** 2 + p["y"], -((p["x"] - 0.8) ** 2) - p["y"]]
+
+
+def of_both(count: int) -> History:
+    history, rng = History(BOTH), np.random.default_rng(0)
+    for number in range(count):
+        x, y = rng.random(2)
+        history.update([tell_both(number, float(x), float(y))])
+    return history
+
+
+def tell_both(number: int, x: float, y: float) -> Observation:
+    values = both({"x": x, "y": y})
+    return Observation(number, TrialState.COMPLETE, {"x": x, "y": y}, values, None, None, {}, number + 1)
+
+
+def test_several_metrics_are_searched_from_end_to_end_of_their_front() -> None:
+    history = of_both(8)
+    for number in range(8, 28):
+        (point,) = drawn(history)
+        history.update([tell_both(number, *map(float, point))])
+    x, y = history.points[12:].T
+    assert np.median(y) < 0.02
+    assert np.mean((x > 0.15) & (x < 0.85)) > 0.85
+    assert np.histogram(x, bins=3, range=(0.2, 0.8))[0].min() >= 2
+
+
+def test_each_point_has_weights_of_its_own_by_its_number() -> None:
+    history = of_both(12)
+    batch = drawn(history, 3)
+    spread = batch[:, 0].max() - batch[:, 0].min()
+    assert spread > 0.05
+    history.update([Observation(12 + turn, TrialState.RUNNING, {"x": float(x), "y": float(y)}, None, None, None, {}, 13)
+                    for turn, (x, y) in enumerate(batch[:2])])  # fmt: skip
+    assert drawn(history)[0] == pytest.approx(batch[2], abs=1e-6)
+
+
+def test_a_task_of_several_metrics_is_the_same_after_its_journey() -> None:
+    history = of_both(6)
+    diverged = told(6, {"x": 0.5, "y": 0.9}, None, state=TrialState.FAILED, diverged=True)
+    history.update(
+        [diverged, told(7, {"x": 0.1, "y": 0.1}, None, state=TrialState.PRUNED, last_step=1, last_value=0.0)]
+    )
+    task = gp.task_of(history, 8, 2)
+    assert task.losses.shape == (7, 2)  # of what was pruned the second metric is not known
+    assert np.isinf(task.losses[6]).all()
+    question_ = json.loads(json.dumps(question(history.spec, GPSampler(), task)))
+    assert gp.Task.of_json(question_["task"]).is_like(task)
+    assert answer(question_)["points"] == gp.draw(history.spec, task, GPSampler()).tolist()
+
+
+def test_of_a_long_history_of_several_metrics_the_front_is_looked_at() -> None:
+    history = of_both(1000)
+    task = gp.task_of(history, 1000, 1)
+    assert (len(task.points), task.told) == (gp.MOST_TOLD, 1000)
+    front = history.points[:850][is_on_front(history.every_loss[:850])]
+    seen = {tuple(point) for point in task.points}
+    assert len(front) > 10
+    assert all(tuple(point) in seen for point in front)
+
+
+@given(
+    losses=arrays(float, st.tuples(st.integers(2, 12), st.integers(2, 3)), elements=st.floats(-1e308, 1e308)),
+    seed=st.integers(0, 99),
+)
+def test_what_is_better_in_every_metric_weighs_less(losses: np.ndarray, seed: int) -> None:
+    weights = np.random.default_rng(seed).dirichlet(np.ones(losses.shape[1]))
+    found = gp.weighed(losses, weights)
+    assert np.isfinite(found).all()
+    as_good = (losses[:, None] <= losses[None]).all(axis=2)
+    assert (found[:, None] <= found[None] + 1e-9 * np.abs(found[None]))[as_good].all()
+
+
+def test_what_diverged_weighs_most() -> None:
+    losses = np.array([[1.0, 2.0], [np.inf, np.inf], [2.0, 1.0]])
+    assert gp.weighed(losses, np.array([0.5, 0.5])).tolist() == pytest.approx([0.55, np.inf, 0.55], rel=0.2)
+    assert np.isinf(gp.weighed(losses[1:2], np.array([0.5, 0.5]))).all()
+
+
+# --- what is not wanted ----------------------------------------------------------------------------------------------
 
 
 def test_it_avoids_where_trials_diverge_or_violate() -> None:

@@ -124,7 +124,6 @@ def test_several_metrics_are_not_confirmed_unasked() -> None:
 @pytest.mark.parametrize(
     ("changes", "path"),
     [
-        ({"sampler": {"name": "gp"}}, "sampler.name"),
         ({"sampler": {"name": "cmaes"}}, "sampler.name"),
         ({"pruner": {"name": "asha"}}, "pruner.name"),
         ({"pruner": {"name": "median"}}, "pruner.name"),
