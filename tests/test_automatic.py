@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpsearch.automatic import Progress, choice_of, pruner_of, sampler_of
+from hpsearch.automatic import Progress, choice_of, next_sampler_of, pruner_of, sampler_of
 from hpsearch.errors import InvalidSpec, StudyExists
 from hpsearch.gateway import Assignment
 from hpsearch.objectives.objective import ObjectiveInfo, ParameterInfo
@@ -100,7 +100,8 @@ def test_many_parallel_trials_are_tpe_s() -> None:
 
 
 @pytest.mark.parametrize(
-    ("finished", "running", "by"), [(20, 0, "gp"), (199, 9, "gp"), (200, 0, None), (20, 101, None)]
+    ("finished", "running", "by"),
+    [(2, 0, "qmc"), (20, 0, None), (20, 3, "gp"), (199, 9, None), (199, 10, "gp"), (200, 9, None), (20, 101, None)],
 )
 def test_points_are_drawn_by_what_is_chosen(finished: int, running: int, by: str | None) -> None:
     history = History(study(budget={"trials": 1000}))
@@ -110,6 +111,23 @@ def test_points_are_drawn_by_what_is_chosen(finished: int, running: int, by: str
         history.update([Observation(number, state, {"x": x}, values, None, None, {}, number + 1)])
     (suggestion,) = suggest(history, [{}])
     assert suggestion.sampler_attributes.get("by") == by
+
+
+@pytest.mark.parametrize("together", [1, 2, 3, 8])
+def test_one_trial_in_three_is_the_process_s_however_many_are_asked_for(together: int) -> None:
+    spec = study(budget={"trials": 1000})
+    drawn = [next_sampler_of(spec, Progress(finished)).name for finished in range(10, 190, together)]
+    assert drawn.count("gp") / len(drawn) == pytest.approx(1 / 3, abs=0.12)
+    assert set(drawn) == {"gp", "tpe"}
+    assert next_sampler_of(spec, Progress(3)).name == "gp"  # which begins
+
+
+def test_of_several_metrics_and_by_name_every_trial_is_the_process_s() -> None:
+    metrics = {"objective": {"metrics": {"a": "minimize", "b": "maximize"}}}
+    several = parse_study(loop_study(space=FLOAT, budget={"trials": 300}, **AUTO) | metrics)
+    named = study(budget={"trials": 300}, sampler={"name": "gp"})
+    for spec in (several, named):
+        assert {next_sampler_of(spec, Progress(finished)).name for finished in range(190)} == {"gp"}
 
 
 def asked(service: Service, name: str) -> list[Assignment]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.automatic import sampler_of
+from hpsearch.automatic import next_sampler_of, sampler_of
 from hpsearch.sampler_spec import (
     BruteForceSampler,
     CMAESSampler,
@@ -52,8 +52,8 @@ def suggest(history: History, fixed: Sequence[Parameters], model: gp.Model = gp.
 
 
 def sampler_now(history: History) -> SamplerSpec:
-    """The study's sampler, or what `auto` stands for by now."""
-    return sampler_of(history.spec, history.progress)
+    """The study's sampler, or what draws the next trial where that is `auto`."""
+    return next_sampler_of(history.spec, history.progress)
 
 
 def import_ahead(spec: StudySpec) -> None:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from hpsearch.automatic import sampler_of
 from hpsearch.earlier import Found
 from hpsearch.sampler_spec import GPSampler
 from hpsearch.search import gp
@@ -36,7 +37,7 @@ class KeptHistory:
 
     @property
     def draws_ahead(self) -> bool:
-        """Whether the sampler is so slow that what it suggests is drawn elsewhere."""
+        """Whether the next trial's sampler is so slow that what it suggests is drawn elsewhere."""
         return isinstance(sampler_now(self._history), GPSampler)
 
     def describe(self, study: Study) -> None:
@@ -52,7 +53,7 @@ class KeptHistory:
 
     def suggest(self, settled: Sequence[Parameters]) -> list[Suggestion]:
         """Parameters for new trials. Of a sampler that draws ahead as many as are drawn, perhaps none yet."""
-        if self.draws_ahead:
+        if isinstance(sampler_of(self._history.spec, self._history.progress), GPSampler):
             self._ahead.warm()
         return suggest(self._history, settled, self._drawn_ahead)
 
