@@ -34,6 +34,7 @@ MOST_RUNNING = 100
 AUGMENTED = 0.05
 """Of several metrics: how much the sum of the distances counts beside the largest (Knowles 2006)."""
 NEAR = 0.9
+"""The share of the trials by whose range each of several metrics counts."""
 FAN = 16
 """Weights by which the best of a long history are looked for."""
 CANDIDATES = 1024
