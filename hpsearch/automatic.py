@@ -44,11 +44,11 @@ MOST_STARTUP = 100
 EXPLORATION = 0.5
 """Where rungs make trials cheap. On flat ground a model follows noise: chance with rungs is hard to beat there."""
 PROCESS_TRIALS = 200
-"""Without rungs a Gaussian process has so many finished trials (version 3): it makes more of few than `tpe`, with 64
-workers no less than with one, and then takes a third of a second a point; `tpe` is as quick after 100,000. Beside rungs
-neither is ahead of the other."""
+"""Without rungs a Gaussian process draws among the first so many finished trials (version 3): it makes more of few than
+`tpe`, with 64 workers no less than with one, and then takes a third of a second a point; `tpe` is as quick after
+100,000. Beside rungs neither is ahead of the other."""
 PROCESS_SHARE = 1 / 3
-"""Of them (after the start, of one metric): the others are `tpe`'s. A Gaussian process is far ahead on some tables; on
+"""So much of them it draws (after the start, of one metric), `tpe` the others. It is far ahead on some tables; on
 others it keeps looking into corners, which cost most besides. Where it is ahead a third does as well as all."""
 _GOLDEN = (5**0.5 - 1) / 2
 MOST_PROCESS_PARAMETERS = 40

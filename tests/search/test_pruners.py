@@ -330,6 +330,7 @@ def test_at_a_rung_what_keeps_the_constraints_comes_first(
         assert ("violates a constraint" in found.words) is (0 in violating)
 
 
+@hypothesis_settings(max_examples=50, deadline=None)
 @given(direction=DIRECTIONS, values=st.lists(st.floats(-2, 2, width=16), min_size=1, max_size=30))
 def test_asha_decides_as_optunas_does(direction: Any, values: list[float]) -> None:
     """Trial after trial reaches the first rung; Optuna writes its rungs into the trials as it judges them."""
